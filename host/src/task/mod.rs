@@ -1,0 +1,37 @@
+//! What a task is: ids, states, risk, acceptance criteria, and the checks that a new task must pass.
+//!
+//! Invariant: nothing here knows of a database, a network or a clock.
+
+mod criterion;
+mod ids;
+mod new;
+mod status;
+
+pub use criterion::{Criterion, CriterionError};
+pub use ids::{Attempt, HostId, Lease, TaskId, WorkerId};
+pub use new::{CodeChange, CodePayload, InvalidTask, NewTask, TaskDraft, limits};
+pub use status::{EvidenceKind, LogLevel, Priority, Risk, TaskStatus, WorkerStatus};
+
+/// A task as a run needs it.
+#[derive(Clone, Debug)]
+pub struct Task {
+    pub id: TaskId,
+    pub title: String,
+    pub description: String,
+    pub task_type: String,
+    pub evidence_kind: EvidenceKind,
+    pub priority: Priority,
+    pub risk: Risk,
+    pub payload: serde_json::Value,
+    pub criteria: Vec<Criterion>,
+    pub attempt: Attempt,
+    pub attempts_max: u32,
+    pub last_error: Option<String>,
+}
+
+impl Task {
+    /// The branch that belongs to this task, and the only one that its runs may write to.
+    pub fn branch(&self) -> String {
+        self.id.branch()
+    }
+}

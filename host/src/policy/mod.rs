@@ -1,8 +1,191 @@
 //! Decides what a run may do.
 //!
-//! Invariant: pure. No I/O, no clock; the default is deny; only this module makes a [`Granted`].
+//! Invariant: pure. No I/O, no clock; the default is deny; only this module makes a [`Granted`], and only for the
+//! action with exactly the arguments that it judged.
 
 pub mod action;
 mod granted;
+mod paths;
 
 pub use granted::Granted;
+
+use crate::manifest::{BranchPattern, Manifest, RepositoryPattern};
+use crate::repo::{Branch, Repository, Sha};
+use crate::task::TaskId;
+use action::{CreateBranch, MergePullRequest, OpenPullRequest, PutFile};
+
+/// Longest commit message, pull request title and body, and largest file, in bytes.
+pub const MESSAGE_BYTES_MAX: usize = 4096;
+pub const TITLE_BYTES_MAX: usize = 256;
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+pub const FILE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Why an action is refused: the rule's id for the log, and what it means for the reader.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message} [{rule}]")]
+pub struct Denied {
+    pub rule: &'static str,
+    pub message: String,
+}
+
+/// What a pull request looks like to the host, for the decision to merge it.
+#[derive(Debug, Clone)]
+pub struct MergeFacts {
+    /// None where the fork that it came from is gone.
+    pub head_repository: Option<Repository>,
+    pub head_branch: String,
+    pub base_branch: String,
+    /// The commit that would be merged.
+    pub head: Sha,
+    /// Every commit that the base does not have, by GitHub's own comparison.
+    pub commits: Vec<Sha>,
+    /// Whether GitHub's comparison was cut off.
+    pub truncated: bool,
+    /// Every path that differs.
+    pub paths: Vec<String>,
+    /// Commits that calls of this task made, in any attempt.
+    pub own_commits: Vec<Sha>,
+}
+
+/// The authority of one run: its task and its role's manifest.
+#[derive(Debug, Clone, Copy)]
+pub struct Scope<'a> {
+    pub task: TaskId,
+    pub manifest: &'a Manifest,
+}
+
+fn deny<T>(rule: &'static str, message: String) -> Result<T, Denied> {
+    Err(Denied { rule, message })
+}
+
+impl Scope<'_> {
+    /// Whether the run may read a repository.
+    pub fn read(&self, repository: &Repository) -> Result<(), Denied> {
+        let Some(grant) = &self.manifest.grants.github_read else {
+            return self.not_granted("github-read");
+        };
+        self.repository("github-read", &grant.as_ref().repositories, repository)
+    }
+
+    pub fn create_branch(&self, action: CreateBranch) -> Result<Granted<CreateBranch>, Denied> {
+        self.write(&action.repository, &action.branch)?;
+        Ok(Granted::new(action))
+    }
+
+    pub fn put_file(&self, action: PutFile) -> Result<Granted<PutFile>, Denied> {
+        self.write(&action.repository, &action.branch)?;
+        self.path_allowed(action.path.as_str())?;
+        Ok(Granted::new(action))
+    }
+
+    pub fn open_pull_request(&self, action: OpenPullRequest) -> Result<Granted<OpenPullRequest>, Denied> {
+        self.write(&action.repository, &action.head)?;
+        let Some(grant) = &self.manifest.grants.github_write else {
+            return self.not_granted("github-write");
+        };
+        self.base("github-write", &grant.as_ref().bases, action.base.as_str())?;
+        Ok(Granted::new(action))
+    }
+
+    /// Whether the run may merge in a repository at all.
+    pub fn may_merge_in(&self, repository: &Repository) -> Result<(), Denied> {
+        let Some(grant) = &self.manifest.grants.github_merge else {
+            return self.not_granted("github-merge");
+        };
+        self.repository("github-merge", &grant.as_ref().repositories, repository)
+    }
+
+    /// Merges only what this task made: its own branch, in the same repository, with nobody else's commits on it.
+    pub fn merge(&self, action: MergePullRequest, facts: &MergeFacts) -> Result<Granted<MergePullRequest>, Denied> {
+        let Some(grant) = &self.manifest.grants.github_merge else {
+            return self.not_granted("github-merge");
+        };
+        self.repository("github-merge", &grant.as_ref().repositories, &action.repository)?;
+        self.base("github-merge", &grant.as_ref().bases, &facts.base_branch)?;
+        if facts.head_repository.as_ref() != Some(&action.repository) {
+            return deny("merge-same-repository", "the pull request comes from another repository".to_owned());
+        }
+        if facts.head_branch != self.task.branch() {
+            return deny(
+                "merge-own-branch",
+                format!("the pull request's branch is {}, this task's is {}", facts.head_branch, self.task.branch()),
+            );
+        }
+        if facts.truncated {
+            return deny("merge-judged-whole", "the change is too large for GitHub to show whole".to_owned());
+        }
+        if let Some(foreign) = facts.commits.iter().find(|commit| !facts.own_commits.contains(commit)) {
+            return deny("merge-own-commits", format!("commit {foreign} was not made by a call of this task"));
+        }
+        if facts.head != action.head_sha || facts.commits.last() != Some(&action.head_sha) {
+            return deny("merge-judged-head", format!("{} is not the head that was judged", action.head_sha));
+        }
+        facts.paths.iter().try_for_each(|path| self.path_allowed(path))?;
+        Ok(Granted::new(action))
+    }
+
+    fn write(&self, repository: &Repository, branch: &Branch) -> Result<(), Denied> {
+        let Some(grant) = &self.manifest.grants.github_write else {
+            return self.not_granted("github-write");
+        };
+        self.repository("github-write", &grant.as_ref().repositories, repository)?;
+        if branch.as_str() != self.task.branch() {
+            return deny(
+                "own-branch",
+                format!("branch {branch} is not this task's; it may write to {} only", self.task.branch()),
+            );
+        }
+        if !grant.as_ref().branches.iter().any(|pattern| pattern.matches(branch)) {
+            return deny(
+                "manifest-branches",
+                format!("branch {branch} matches none of github-write.branches in {}", self.manifest.path.display()),
+            );
+        }
+        Ok(())
+    }
+
+    fn repository(
+        &self,
+        interface: &str,
+        patterns: &[RepositoryPattern],
+        repository: &Repository,
+    ) -> Result<(), Denied> {
+        if patterns.iter().any(|pattern| pattern.matches(repository)) {
+            return Ok(());
+        }
+        deny(
+            "manifest-repositories",
+            format!(
+                "repository {repository} is not granted; add \"{repository}\" to repositories of [grants.{interface}] in {}",
+                self.manifest.path.display()
+            ),
+        )
+    }
+
+    fn base(&self, interface: &str, patterns: &[BranchPattern], base: &str) -> Result<(), Denied> {
+        if Branch::parse(base).is_ok_and(|base| patterns.iter().any(|pattern| pattern.matches(&base))) {
+            return Ok(());
+        }
+        deny(
+            "manifest-bases",
+            format!(
+                "base branch {base:?} is not granted; see bases of [grants.{interface}] in {}",
+                self.manifest.path.display()
+            ),
+        )
+    }
+
+    fn path_allowed(&self, path: &str) -> Result<(), Denied> {
+        match paths::runs_elsewhere(path) {
+            Some(why) => deny("authority-elsewhere", format!("path {path:?} {why}; no role may write it")),
+            None => Ok(()),
+        }
+    }
+
+    fn not_granted<T>(&self, interface: &str) -> Result<T, Denied> {
+        deny("not-granted", format!("{} does not grant {interface}", self.manifest.path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,11 +5,13 @@
 mod criterion;
 mod ids;
 mod new;
+mod outcome;
 mod status;
 
 pub use criterion::{Criterion, CriterionError};
 pub use ids::{Attempt, HostId, Lease, TaskId, WorkerId};
 pub use new::{CodeChange, CodePayload, InvalidTask, NewTask, TaskDraft, limits};
+pub use outcome::{Answer, Claim, Failure, Proof, REASON_BYTES_MAX, SUMMARY_BYTES_MAX};
 pub use status::{EvidenceKind, LogLevel, Priority, Risk, TaskStatus, WorkerStatus};
 
 /// A task as a run needs it.

@@ -1,0 +1,272 @@
+//! Runs and their journal.
+
+use serde_json::{Value, json};
+use sqlx::{Postgres, Transaction};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{Db, DbError};
+use crate::journal::{Effect, LogLine, NotDurable, Outcome, Step};
+use crate::repo::Sha;
+use crate::task::{Attempt, Lease, LogLevel, Task, TaskId, WorkerId};
+
+/// Whose run writes, and by which claim.
+#[derive(Debug, Clone)]
+pub struct RunKey {
+    pub task: TaskId,
+    pub attempt: Attempt,
+    pub lease: Lease,
+    pub worker: WorkerId,
+}
+
+/// An attempt as it began.
+#[derive(Debug, Clone)]
+pub struct Run {
+    pub started_at: OffsetDateTime,
+    pub log_lines: u32,
+    pub component_sha256: Vec<u8>,
+    /// Whether the attempt has run before.
+    pub resumed: bool,
+}
+
+/// What a run has written down since the last flush, in order.
+#[derive(Debug, Default)]
+pub struct Batch {
+    pub steps: Vec<StepRow>,
+    pub lines: Vec<LogLine>,
+}
+
+/// A step as it is stored. The same position may come twice in a batch: first the intent, then the result.
+#[derive(Debug, Clone)]
+pub struct StepRow {
+    pub step: Step,
+    /// The arguments, fit for people.
+    pub arguments: Value,
+}
+
+impl Batch {
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty() && self.lines.is_empty()
+    }
+}
+
+impl Db {
+    /// Begins an attempt, or finds it begun. Fenced like every write of a run.
+    pub async fn begin_run(
+        &self,
+        key: &RunKey,
+        task: &Task,
+        role: &str,
+        component: &[u8],
+        manifest: &[u8],
+    ) -> Result<Run, DbError> {
+        let mut transaction = self.pool().begin().await?;
+        hold(&mut transaction, key).await?;
+        let begun = sqlx::query!(
+            r#"insert into task_runs (task_id, attempt, worker_id, role, component_sha256, manifest_sha256)
+               values ($1, $2, $3, $4, $5, $6) on conflict (task_id, attempt) do nothing"#,
+            key.task.0,
+            key.attempt.0,
+            key.worker.0,
+            role,
+            component,
+            manifest,
+        )
+        .execute(&mut *transaction)
+        .await?;
+        let row = sqlx::query!(
+            "select started_at, log_lines, component_sha256 from task_runs where task_id = $1 and attempt = $2",
+            key.task.0,
+            key.attempt.0,
+        )
+        .fetch_one(&mut *transaction)
+        .await?;
+        let resumed = begun.rows_affected() == 0;
+        log_start(&mut transaction, key, task, resumed).await?;
+        transaction.commit().await?;
+        Ok(Run {
+            started_at: row.started_at,
+            log_lines: u32::try_from(row.log_lines).unwrap_or(0),
+            component_sha256: row.component_sha256,
+            resumed,
+        })
+    }
+
+    /// Writes a batch, whole or not at all, if the lease still stands.
+    pub async fn store_batch(&self, key: &RunKey, batch: &Batch) -> Result<(), NotDurable> {
+        let storage = |error: DbError| match error {
+            DbError::LeaseLost => NotDurable::LeaseLost,
+            error => NotDurable::Storage(error.to_string()),
+        };
+        let mut transaction = self.pool().begin().await.map_err(|error| storage(error.into()))?;
+        hold(&mut transaction, key).await.map_err(storage)?;
+        write_batch(&mut transaction, key, batch).await.map_err(storage)?;
+        transaction.commit().await.map_err(|error| storage(error.into()))
+    }
+
+    /// The journal of one attempt, in order.
+    pub async fn load_steps(&self, task: TaskId, attempt: Attempt) -> Result<Vec<Step>, DbError> {
+        let rows = sqlx::query!(
+            r#"select position, interface, function, effect as "effect: Effect", arguments_sha256,
+                      arguments as "arguments: Value", result as "result: Value", intended_at, done_at
+               from task_steps where task_id = $1 and attempt = $2 order by position"#,
+            task.0,
+            attempt.0,
+        )
+        .fetch_all(self.pool())
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                let digest = row.arguments_sha256.try_into().map_err(|_| DbError::corrupt("arguments_sha256"))?;
+                Ok(Step {
+                    position: u32::try_from(row.position).map_err(|_| DbError::corrupt("position"))?,
+                    interface: row.interface,
+                    function: row.function,
+                    effect: row.effect,
+                    digest,
+                    arguments: row.arguments,
+                    intended_at: row.intended_at,
+                    outcome: row.result.zip(row.done_at).map(|(result, at)| Outcome { result, at }),
+                })
+            })
+            .collect()
+    }
+
+    /// Commits that calls of a task made, in any attempt.
+    pub async fn commits_of_task(&self, task: TaskId) -> Result<Vec<Sha>, DbError> {
+        let rows = sqlx::query_scalar!(
+            r#"select result -> 'ok' ->> 'commit' as "commit!" from task_steps
+               where task_id = $1 and interface = 'github-write' and function = 'put-file'
+                   and result -> 'ok' ->> 'commit' is not null
+               order by attempt, position"#,
+            task.0,
+        )
+        .fetch_all(self.pool())
+        .await?;
+        rows.iter().map(|sha| Sha::parse(sha).map_err(|_| DbError::corrupt("result"))).collect()
+    }
+}
+
+/// The `task_start` row of the specification.
+async fn log_start(
+    transaction: &mut Transaction<'_, Postgres>,
+    key: &RunKey,
+    task: &Task,
+    resumed: bool,
+) -> Result<(), DbError> {
+    let verb = if resumed { "Resuming" } else { "Starting" };
+    sqlx::query!(
+        r#"insert into execution_logs (task_id, worker_id, attempt, action, level, message, metadata)
+           values ($1, $2, $3, $4, 'info', $5, $6)"#,
+        Some(key.task.0) as Option<Uuid>,
+        key.worker.0,
+        key.attempt.0,
+        if resumed { "task_resume" } else { "task_start" },
+        format!("{verb} task: {}", task.title),
+        json!({ "task_type": task.task_type, "priority": task.priority, "risk": task.risk }),
+    )
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+/// Fails unless the claim still stands, and keeps it standing until the transaction ends.
+pub(super) async fn hold(transaction: &mut Transaction<'_, Postgres>, key: &RunKey) -> Result<(), DbError> {
+    sqlx::query_scalar!(
+        "select 1 from governance_tasks where id = $1 and lease = $2 and status = 'in_progress' for no key update",
+        key.task.0,
+        key.lease.0,
+    )
+    .fetch_optional(&mut **transaction)
+    .await?
+    .map(|_| ())
+    .ok_or(DbError::LeaseLost)
+}
+
+pub(super) async fn write_batch(
+    transaction: &mut Transaction<'_, Postgres>,
+    key: &RunKey,
+    batch: &Batch,
+) -> Result<(), DbError> {
+    for row in &batch.steps {
+        write_step(transaction, key, row).await?;
+    }
+    if batch.lines.is_empty() {
+        return Ok(());
+    }
+    write_lines(transaction, key, &batch.lines).await?;
+    sqlx::query!(
+        "update task_runs set log_lines = log_lines + $3 where task_id = $1 and attempt = $2",
+        key.task.0,
+        key.attempt.0,
+        i32::try_from(batch.lines.len()).unwrap_or(i32::MAX),
+    )
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+async fn write_step(transaction: &mut Transaction<'_, Postgres>, key: &RunKey, row: &StepRow) -> Result<(), DbError> {
+    let StepRow { step, arguments } = row;
+    let outcome = step.outcome.as_ref();
+    let written = sqlx::query!(
+        r#"insert into task_steps (task_id, attempt, position, interface, function, effect, arguments_sha256, arguments,
+                                   state, result, lease, intended_at, done_at)
+           values ($1, $2, $3, $4, $5, $6, $7, $8, case when $9::json is null then 'intended' else 'done' end::step_state,
+                   $9, $10, $11, $12)
+           on conflict (task_id, attempt, position) do update
+           set state = excluded.state, result = excluded.result, done_at = excluded.done_at, lease = excluded.lease
+           where task_steps.state = 'intended' and excluded.state = 'done'"#,
+        key.task.0,
+        key.attempt.0,
+        i32::try_from(step.position).unwrap_or(i32::MAX),
+        step.interface,
+        step.function,
+        step.effect as Effect,
+        step.digest.as_slice(),
+        arguments,
+        outcome.map(|outcome| &outcome.result),
+        key.lease.0,
+        step.intended_at,
+        outcome.map(|outcome| outcome.at),
+    )
+    .execute(&mut **transaction)
+    .await?;
+    // A result is written once. A second one would mean that something was done twice.
+    if written.rows_affected() == 0 {
+        return Err(DbError::corrupt("task_steps: a step that is done was written again"));
+    }
+    Ok(())
+}
+
+async fn write_lines(
+    transaction: &mut Transaction<'_, Postgres>,
+    key: &RunKey,
+    lines: &[LogLine],
+) -> Result<(), DbError> {
+    let mut levels: Vec<LogLevel> = Vec::with_capacity(lines.len());
+    let (mut actions, mut messages, mut times) = (Vec::new(), Vec::new(), Vec::new());
+    for LogLine { level, action, message, at } in lines {
+        levels.push(*level);
+        actions.push((*action).to_owned());
+        messages.push(message.clone());
+        times.push(*at);
+    }
+    sqlx::query!(
+        r#"insert into execution_logs (task_id, worker_id, attempt, level, action, message, created_at)
+           select $1, $2, $3, line.level, line.action, line.message, line.at
+           from unnest($4::log_level[], $5::text[], $6::text[], $7::timestamptz[])
+               with ordinality as line (level, action, message, at, number)
+           order by line.number"#,
+        Some(key.task.0) as Option<Uuid>,
+        key.worker.0,
+        key.attempt.0,
+        levels as Vec<LogLevel>,
+        &actions,
+        &messages,
+        &times,
+    )
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}

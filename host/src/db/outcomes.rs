@@ -1,0 +1,155 @@
+//! How a claim ends. Each is one transaction: the last of the journal, the log line, and the task's new state, fenced.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sqlx::{Postgres, Transaction};
+use time::OffsetDateTime;
+
+use super::journal::{Batch, RunKey, hold, write_batch};
+use super::{Db, DbError};
+use crate::task::LogLevel;
+
+/// What a claim ends with.
+#[derive(Debug, Clone)]
+pub enum Ending {
+    /// `evidence` is what the host verified; `text` is the same for people.
+    Completed { evidence: Value, text: String },
+    /// Nothing but a change by a person would help.
+    Failed { reason: String },
+    /// The next attempt begins after the pause.
+    Retry { reason: String, after: Duration },
+    /// No attempts are left.
+    DeadLetter { reason: String },
+    /// The same attempt goes on at that time.
+    Suspended { wake_at: OffsetDateTime },
+    /// The same attempt goes on as soon as somebody claims it.
+    Released { reason: String },
+}
+
+impl Ending {
+    fn action(&self) -> &'static str {
+        match self {
+            Self::Completed { .. } => "task_completed",
+            Self::Failed { .. } | Self::Retry { .. } | Self::DeadLetter { .. } => "task_error",
+            Self::Suspended { .. } => "task_suspended",
+            Self::Released { .. } => "task_released",
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Self::Completed { text, .. } => text.clone(),
+            Self::Failed { reason } | Self::Released { reason } => reason.clone(),
+            Self::Retry { reason, after } => format!("{reason} (next attempt in {:.1} s)", after.as_secs_f64()),
+            Self::DeadLetter { reason } => format!("{reason} (no attempts left: dead letter)"),
+            Self::Suspended { wake_at } => format!("suspended until {wake_at}"),
+        }
+    }
+
+    fn level(&self) -> LogLevel {
+        match self {
+            Self::Completed { .. } | Self::Suspended { .. } | Self::Released { .. } => LogLevel::Info,
+            Self::Retry { .. } => LogLevel::Warn,
+            Self::Failed { .. } | Self::DeadLetter { .. } => LogLevel::Error,
+        }
+    }
+
+    fn error_data(&self, error_type: &str) -> Option<Value> {
+        match self {
+            Self::Failed { reason } | Self::Retry { reason, .. } | Self::DeadLetter { reason } => {
+                Some(json!({ "error_type": error_type, "details": reason }))
+            }
+            Self::Completed { .. } | Self::Suspended { .. } | Self::Released { .. } => None,
+        }
+    }
+}
+
+impl Db {
+    /// Ends a claim. `LeaseLost` means that it had ended already, and nothing was written.
+    pub async fn end_claim(
+        &self,
+        key: &RunKey,
+        batch: &Batch,
+        ending: &Ending,
+        error_type: &str,
+    ) -> Result<(), DbError> {
+        let mut transaction = self.pool().begin().await?;
+        hold(&mut transaction, key).await?;
+        write_batch(&mut transaction, key, batch).await?;
+        sqlx::query!(
+            r#"insert into execution_logs (task_id, worker_id, attempt, action, level, message, error_data)
+               values ($1, $2, $3, $4, $5, $6, $7)"#,
+            Some(key.task.0) as Option<uuid::Uuid>,
+            key.worker.0,
+            key.attempt.0,
+            ending.action(),
+            ending.level() as LogLevel,
+            ending.message(),
+            ending.error_data(error_type),
+        )
+        .execute(&mut *transaction)
+        .await?;
+        let ended = set_state(&mut transaction, key, ending).await?;
+        if ended == 0 {
+            return Err(DbError::LeaseLost);
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+async fn set_state(
+    transaction: &mut Transaction<'_, Postgres>,
+    key: &RunKey,
+    ending: &Ending,
+) -> Result<u64, DbError> {
+    let (task, lease) = (key.task.0, key.lease.0);
+    let query = match ending {
+        Ending::Completed { evidence, text } => sqlx::query!(
+            r#"update governance_tasks set status = 'completed', completed_at = now(), evidence = $3,
+                      completion_evidence = $4, error_message = null
+               where id = $1 and lease = $2 and status = 'in_progress'"#,
+            task,
+            lease,
+            evidence,
+            text,
+        ),
+        Ending::Failed { reason } => sqlx::query!(
+            r#"update governance_tasks set status = 'failed', completed_at = now(), error_message = $3
+               where id = $1 and lease = $2 and status = 'in_progress'"#,
+            task,
+            lease,
+            reason,
+        ),
+        Ending::DeadLetter { reason } => sqlx::query!(
+            r#"update governance_tasks set status = 'dead_letter', completed_at = now(), error_message = $3
+               where id = $1 and lease = $2 and status = 'in_progress'"#,
+            task,
+            lease,
+            reason,
+        ),
+        Ending::Retry { reason, after } => sqlx::query!(
+            r#"update governance_tasks set status = 'suspended', wake_at = now() + make_interval(secs => $4),
+                      attempt = attempt + 1, leases_lost = 0, error_message = $3
+               where id = $1 and lease = $2 and status = 'in_progress'"#,
+            task,
+            lease,
+            reason,
+            after.as_secs_f64(),
+        ),
+        Ending::Suspended { wake_at } => sqlx::query!(
+            r#"update governance_tasks set status = 'suspended', wake_at = $3
+               where id = $1 and lease = $2 and status = 'in_progress'"#,
+            task,
+            lease,
+            wake_at,
+        ),
+        Ending::Released { .. } => sqlx::query!(
+            "update governance_tasks set status = 'pending' where id = $1 and lease = $2 and status = 'in_progress'",
+            task,
+            lease,
+        ),
+    };
+    Ok(query.execute(&mut **transaction).await?.rows_affected())
+}

@@ -1,0 +1,97 @@
+//! What any host may do for all: wake what is due, take back what a dead host held, keep the tables in shape.
+
+use std::time::Duration;
+
+use super::{Db, DbError};
+
+/// How often one attempt may lose its host before it is given up: a task that kills its host must not do so for ever.
+pub const LEASES_LOST_MAX: i32 = 5;
+/// Rows that one statement takes.
+const ROWS_MAX: i64 = 1_000;
+
+/// What a sweep did.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Swept {
+    pub reclaimed: u64,
+    pub dead: u64,
+    pub stale_workers: u64,
+}
+
+impl Db {
+    /// Makes suspended tasks pending whose time has come and that wait for no other task.
+    pub async fn wake_due_tasks(&self) -> Result<u64, DbError> {
+        let woken = sqlx::query!(
+            r#"update governance_tasks set status = 'pending'
+               where id in (
+                   select id from governance_tasks
+                   where status = 'suspended' and wake_at <= now() and blocked_by = 0
+                   order by wake_at limit $1 for update skip locked
+               )"#,
+            ROWS_MAX,
+        )
+        .execute(self.pool())
+        .await?;
+        Ok(woken.rows_affected())
+    }
+
+    /// Takes back tasks whose lease ran out, and marks workers that have been silent for 5 minutes. One host at a
+    /// time does it; the others find the lock taken and return at once.
+    pub async fn sweep(&self) -> Result<Swept, DbError> {
+        let mut transaction = self.pool().begin().await?;
+        let mine = sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock(hashtext('juggernaut sweep')) as "mine!""#)
+            .fetch_one(&mut *transaction)
+            .await?;
+        if !mine {
+            return Ok(Swept::default());
+        }
+        let rows = sqlx::query!(
+            r#"with expired as (
+                   select id, assigned_worker, leases_lost from governance_tasks
+                   where status = 'in_progress' and lease_expires_at < now()
+                   order by lease_expires_at limit $1 for update skip locked
+               ), moved as (
+                   update governance_tasks as t
+                   set status = case when e.leases_lost >= $2 then 'dead_letter' else 'pending' end::task_status,
+                       leases_lost = t.leases_lost + 1,
+                       completed_at = case when e.leases_lost >= $2 then now() end,
+                       error_message = case when e.leases_lost >= $2
+                           then 'the host went away ' || t.leases_lost + 1 || ' times while it ran this task'
+                           else t.error_message end
+                   from expired as e where t.id = e.id
+                   returning t.id, t.attempt, t.status, e.assigned_worker
+               ), logged as (
+                   insert into execution_logs (task_id, worker_id, attempt, action, level, message)
+                   select id, assigned_worker, attempt, 'lease_expired', 'warn',
+                       'the worker went silent; the task ' || case when status = 'pending'
+                           then 'is taken up again' else 'is given up' end
+                   from moved
+               )
+               select count(*) filter (where status = 'pending') as "reclaimed!",
+                      count(*) filter (where status = 'dead_letter') as "dead!" from moved"#,
+            ROWS_MAX,
+            LEASES_LOST_MAX,
+        )
+        .fetch_one(&mut *transaction)
+        .await?;
+        let stale = sqlx::query!(
+            r#"update worker_registry set status = 'stale'
+               where status not in ('stale', 'offline') and last_heartbeat < now() - interval '5 minutes'"#,
+        )
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        let count = |rows: i64| u64::try_from(rows).unwrap_or(0);
+        Ok(Swept { reclaimed: count(rows.reclaimed), dead: count(rows.dead), stale_workers: stale.rows_affected() })
+    }
+
+    /// Creates the log's next partitions and drops those past their retention.
+    pub async fn maintain_logs(&self, keep: Duration) -> Result<Vec<String>, DbError> {
+        let dropped = sqlx::query_scalar!(
+            r#"select execution_logs_maintain(make_interval(secs => $1)) as "name!""#,
+            keep.as_secs_f64()
+        )
+        .fetch_all(self.pool())
+        .await?;
+        Ok(dropped)
+    }
+}

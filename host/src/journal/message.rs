@@ -1,0 +1,40 @@
+//! What a run sends to its recorder, over a bounded channel.
+
+use serde_json::Value;
+use time::OffsetDateTime;
+use tokio::sync::oneshot;
+
+use super::Call;
+use crate::task::LogLevel;
+
+/// A line for the execution log.
+#[derive(Clone, Debug)]
+pub struct LogLine {
+    pub level: LogLevel,
+    /// `log` for what the role said, `stdout`, `stderr`, or the name of a host call.
+    pub action: &'static str,
+    pub message: String,
+    pub at: OffsetDateTime,
+}
+
+/// The step could not be stored: the claim is gone, or the database is. Nothing may be done on its strength.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NotDurable {
+    #[error("another worker holds the task now")]
+    LeaseLost,
+    #[error("the journal can not be written: {0}")]
+    Storage(String),
+}
+
+/// One message to the recorder. Order is preserved; a reply means that this message and all before it are committed.
+#[derive(Debug)]
+pub enum Message {
+    /// A mutation or a wait is about to begin.
+    Intend { position: u32, call: Call, at: OffsetDateTime, reply: Reply },
+    /// A call ended. Without a reply (reads, refusals) it is stored before the next intent or the end of the run.
+    Done { position: u32, call: Call, began_at: OffsetDateTime, result: Value, at: OffsetDateTime, reply: Option<Reply> },
+    Log(LogLine),
+}
+
+/// Where the durable acknowledgement goes.
+pub type Reply = oneshot::Sender<Result<(), NotDurable>>;

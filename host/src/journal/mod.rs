@@ -1,0 +1,81 @@
+//! The journal: one step for each host call of an attempt, in order.
+//!
+//! A run is a function of its journal: recorded results are returned without acting, a call that differs from the
+//! recorded one ends the run, and an intent without a result is reconciled with the world before anything is done.
+//!
+//! Invariant: pure. The journal knows no database; what is to be stored leaves as a [`Message`].
+
+mod cursor;
+mod message;
+
+pub use cursor::{Cursor, Diverged, Next};
+pub use message::{LogLine, Message, NotDurable, Reply};
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+
+/// What a call does to the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "step_effect", rename_all = "snake_case")]
+pub enum Effect {
+    Read,
+    Write,
+    Wait,
+}
+
+/// A host call as it was made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    pub interface: &'static str,
+    pub function: &'static str,
+    pub effect: Effect,
+    /// All arguments, as an object by name. Bytes are given by their length and SHA-256.
+    pub arguments: Value,
+}
+
+impl Call {
+    /// Of interface, function and the canonical JSON of the arguments.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut hasher = Sha256::new();
+        for part in [self.interface, self.function] {
+            hasher.update(part.as_bytes());
+            hasher.update([0]);
+        }
+        hasher.update(self.arguments.to_string().as_bytes());
+        hasher.finalize().into()
+    }
+}
+
+/// How bytes stand in arguments: enough to tell them apart, too little to fill the journal.
+pub fn bytes_argument(bytes: &[u8]) -> Value {
+    serde_json::json!({ "bytes": bytes.len(), "sha256": hex::encode(Sha256::digest(bytes)) })
+}
+
+/// A step that the journal holds.
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub position: u32,
+    pub interface: String,
+    pub function: String,
+    pub effect: Effect,
+    pub digest: [u8; 32],
+    pub arguments: Value,
+    pub intended_at: OffsetDateTime,
+    pub outcome: Option<Outcome>,
+}
+
+/// How a step ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// `{"ok": …}` or `{"err": …}`: what the guest was given.
+    pub result: Value,
+    pub at: OffsetDateTime,
+}
+
+impl Outcome {
+    /// The value, where the call succeeded.
+    pub fn ok(&self) -> Option<&Value> {
+        self.result.get("ok")
+    }
+}

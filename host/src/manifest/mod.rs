@@ -1,0 +1,119 @@
+//! Capability manifests: what a role may import, with which parameters, within which limits.
+//!
+//! Invariant: parsing is strict. An unknown key, a wildcard wider than the schema allows or a value out of range is an
+//! error that names file, line and remedy; nothing is ignored and nothing is granted by default.
+
+mod interface;
+mod pattern;
+mod schema;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+pub use interface::{ALWAYS, Interface, PACKAGE_VERSION, WASI_ALLOWED};
+pub use pattern::{BranchPattern, RepositoryPattern};
+pub use schema::{GithubMerge, GithubRead, GithubWrite, Grants, Limits, Role, Scratch, Timer};
+
+/// The file's name in a role's directory.
+pub const FILE_NAME: &str = "capabilities.toml";
+/// Largest manifest that is read.
+pub const FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// A role's manifest, checked.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    pub path: PathBuf,
+    pub role: Role,
+    pub limits: Limits,
+    pub grants: Grants,
+    /// Of the file's bytes: part of what an approval or a run is bound to.
+    pub sha256: [u8; 32],
+    source: String,
+}
+
+/// What is wrong with a manifest, and where.
+#[derive(Debug, Clone, thiserror::Error)]
+pub struct ManifestError {
+    pub path: PathBuf,
+    /// Counted from 1; none where the file as a whole is meant.
+    pub line: Option<usize>,
+    pub message: String,
+}
+
+impl fmt::Display for ManifestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+impl Manifest {
+    pub fn read(path: &Path) -> Result<Self, ManifestError> {
+        let whole = |message: String| ManifestError { path: path.to_owned(), line: None, message };
+        let size = std::fs::metadata(path)
+            .map_err(|error| whole(format!("can not be read: {error}; a role's directory needs this file")))?
+            .len();
+        if size > FILE_BYTES_MAX {
+            return Err(whole(format!("is {size} bytes; a manifest has at most {FILE_BYTES_MAX}")));
+        }
+        let source = std::fs::read_to_string(path).map_err(|error| whole(format!("can not be read: {error}")))?;
+        Self::parse(path, source)
+    }
+
+    pub fn parse(path: &Path, source: String) -> Result<Self, ManifestError> {
+        let at = |offset: Option<usize>, message: String| ManifestError {
+            path: path.to_owned(),
+            line: offset.map(|offset| line_of(&source, offset)),
+            message,
+        };
+        let file: schema::File = toml::from_str(&source)
+            .map_err(|error| at(error.span().map(|span| span.start), remedy(error.message())))?;
+        file.check().map_err(|(span, message)| at(Some(span.start), message))?;
+        let sha256 = Sha256::digest(source.as_bytes()).into();
+        Ok(Self {
+            path: path.to_owned(),
+            role: file.role.into_inner(),
+            limits: file.limits.into_inner(),
+            grants: file.grants,
+            sha256,
+            source,
+        })
+    }
+
+    /// Whether the manifest grants the interface.
+    pub fn grants(&self, interface: Interface) -> bool {
+        self.grants.span(interface).is_some()
+    }
+
+    /// The line that grants an interface.
+    pub fn line_of_grant(&self, interface: Interface) -> Option<usize> {
+        self.grants.span(interface).map(|span| line_of(&self.source, span.start))
+    }
+
+    /// An error about the manifest as a whole or the line of a grant.
+    pub fn error(&self, interface: Option<Interface>, message: String) -> ManifestError {
+        let line = interface.and_then(|interface| self.line_of_grant(interface));
+        ManifestError { path: self.path.clone(), line, message }
+    }
+}
+
+fn line_of(source: &str, offset: usize) -> usize {
+    source.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count() + 1
+}
+
+/// Adds to the parser's message what to do about it.
+fn remedy(message: &str) -> String {
+    if message.starts_with("unknown field") {
+        format!("{message}; correct the spelling or remove the line: nothing unknown is ignored")
+    } else {
+        message.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests;

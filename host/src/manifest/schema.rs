@@ -1,0 +1,199 @@
+//! The keys of `capabilities.toml`.
+
+use std::ops::{Range, RangeInclusive};
+
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+
+use super::{BranchPattern, Interface, RepositoryPattern};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    pub(super) role: Spanned<Role>,
+    pub(super) limits: Spanned<Limits>,
+    #[serde(default)]
+    pub(super) grants: Grants,
+}
+
+/// `[role]`: who this is and which tasks it may claim.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Role {
+    /// Lower-case letters, digits and `-`; also the directory's name and the component's file name.
+    pub name: String,
+    /// `WORKER_TYPE` of the specification.
+    pub worker_type: String,
+    /// One line for reviewers.
+    pub description: String,
+    /// Task types that it may claim, at least one.
+    pub task_types: Vec<String>,
+}
+
+/// `[limits]`: what one run may use. Each has a ceiling that no manifest can raise.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Linear memory, MiB, 1 to 512.
+    pub memory_mib: u32,
+    /// From start to outcome or suspension, milliseconds, 10 to 3,600,000.
+    pub wall_ms: u64,
+    /// Journalled host calls of one attempt, 1 to 10,000.
+    pub host_calls: u32,
+    /// Lines in the execution log of one attempt, 1 to 100,000.
+    pub log_lines: u32,
+    /// Longest line, bytes, 80 to 65,536; what is longer is cut and marked.
+    pub log_line_bytes: u32,
+    /// What one host call may carry into the host, KiB, 64 to 16,384.
+    pub call_kib: u32,
+}
+
+/// `[grants.<interface>]`: the capabilities, each with its parameters.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Grants {
+    pub github_read: Option<Spanned<GithubRead>>,
+    pub github_write: Option<Spanned<GithubWrite>>,
+    pub github_merge: Option<Spanned<GithubMerge>>,
+    pub timer: Option<Spanned<Timer>>,
+    pub scratch: Option<Spanned<Scratch>>,
+}
+
+/// Read files, pull requests and checks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GithubRead {
+    pub repositories: Vec<RepositoryPattern>,
+}
+
+/// Write to the task's own branch and open its pull request.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GithubWrite {
+    pub repositories: Vec<RepositoryPattern>,
+    /// Branches that it may write to. The task's own branch, `feature/TASK_ID`, must match besides.
+    pub branches: Vec<BranchPattern>,
+    /// Branches that its pull requests may aim at.
+    pub bases: Vec<BranchPattern>,
+}
+
+/// Merge the task's pull request.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GithubMerge {
+    pub repositories: Vec<RepositoryPattern>,
+    /// Branches that it may merge into.
+    pub bases: Vec<BranchPattern>,
+}
+
+/// Durable sleep.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Timer {
+    /// Longest single sleep, seconds, 1 to 2,592,000 (30 days).
+    pub sleep_seconds_max: u64,
+}
+
+/// Files of the run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scratch {
+    /// All files together, KiB, 1 to 1,048,576.
+    pub quota_kib: u64,
+    /// Number of files, 1 to 10,000.
+    pub files_max: u32,
+}
+
+type Problem = (Range<usize>, String);
+
+impl File {
+    pub(super) fn check(&self) -> Result<(), Problem> {
+        check_role(self.role.as_ref()).map_err(|message| (self.role.span(), message))?;
+        check_limits(self.limits.as_ref()).map_err(|message| (self.limits.span(), message))?;
+        self.grants.check()
+    }
+}
+
+fn check_role(role: &Role) -> Result<(), String> {
+    let plain = |text: &str| {
+        !text.is_empty()
+            && text.len() <= 63
+            && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    };
+    for (key, value) in [("name", &role.name), ("worker_type", &role.worker_type)] {
+        if !plain(value) {
+            return Err(format!("role.{key} {value:?} must be 1 to 63 lower-case letters, digits or '-'"));
+        }
+    }
+    if role.task_types.is_empty() {
+        return Err("role.task_types is empty: name at least one task type that the role may claim".to_owned());
+    }
+    Ok(())
+}
+
+fn within<T: PartialOrd + std::fmt::Display>(key: &str, value: T, range: &RangeInclusive<T>) -> Result<(), String> {
+    if range.contains(&value) {
+        Ok(())
+    } else {
+        Err(format!("{key} = {value} is out of range: {} to {}", range.start(), range.end()))
+    }
+}
+
+fn check_limits(limits: &Limits) -> Result<(), String> {
+    let Limits { memory_mib, wall_ms, host_calls, log_lines, log_line_bytes, call_kib } = *limits;
+    within("limits.memory_mib", memory_mib, &(1..=512))?;
+    within("limits.wall_ms", wall_ms, &(10..=3_600_000))?;
+    within("limits.host_calls", host_calls, &(1..=10_000))?;
+    within("limits.log_lines", log_lines, &(1..=100_000))?;
+    within("limits.log_line_bytes", log_line_bytes, &(80..=65_536))?;
+    within("limits.call_kib", call_kib, &(64..=16_384))
+}
+
+impl Grants {
+    /// Where an interface is granted, if it is.
+    pub(super) fn span(&self, interface: Interface) -> Option<Range<usize>> {
+        match interface {
+            Interface::GithubRead => self.github_read.as_ref().map(Spanned::span),
+            Interface::GithubWrite => self.github_write.as_ref().map(Spanned::span),
+            Interface::GithubMerge => self.github_merge.as_ref().map(Spanned::span),
+            Interface::Timer => self.timer.as_ref().map(Spanned::span),
+            Interface::Scratch => self.scratch.as_ref().map(Spanned::span),
+        }
+    }
+
+    fn check(&self) -> Result<(), Problem> {
+        let Self { github_read, github_write, github_merge, timer, scratch } = self;
+        if let Some(read) = github_read {
+            not_empty(read.span(), "github-read.repositories", read.as_ref().repositories.len())?;
+        }
+        if let Some(write) = github_write {
+            not_empty(write.span(), "github-write.repositories", write.as_ref().repositories.len())?;
+            not_empty(write.span(), "github-write.branches", write.as_ref().branches.len())?;
+            not_empty(write.span(), "github-write.bases", write.as_ref().bases.len())?;
+        }
+        if let Some(merge) = github_merge {
+            not_empty(merge.span(), "github-merge.repositories", merge.as_ref().repositories.len())?;
+            not_empty(merge.span(), "github-merge.bases", merge.as_ref().bases.len())?;
+        }
+        if let Some(timer) = timer {
+            within("timer.sleep_seconds_max", timer.as_ref().sleep_seconds_max, &(1..=2_592_000))
+                .map_err(|message| (timer.span(), message))?;
+        }
+        if let Some(scratch) = scratch {
+            let at = |message| (scratch.span(), message);
+            within("scratch.quota_kib", scratch.as_ref().quota_kib, &(1..=1_048_576)).map_err(at)?;
+            within("scratch.files_max", scratch.as_ref().files_max, &(1..=10_000)).map_err(at)?;
+        }
+        Ok(())
+    }
+}
+
+fn not_empty(span: Range<usize>, key: &str, len: usize) -> Result<(), Problem> {
+    if len == 0 {
+        return Err((
+            span,
+            format!("{key} is empty: the grant would allow nothing; name what it may reach or remove it"),
+        ));
+    }
+    Ok(())
+}

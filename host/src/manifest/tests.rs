@@ -1,0 +1,72 @@
+use std::path::Path;
+
+use super::*;
+
+const GOOD: &str = r#"
+[role]
+name = "executor"
+worker_type = "executor"
+description = "x"
+task_types = ["code"]
+
+[limits]
+memory_mib = 64
+wall_ms = 1000
+host_calls = 10
+log_lines = 10
+log_line_bytes = 1000
+call_kib = 2048
+
+[grants.github-write]
+repositories = ["demo/*", "Octo/Hello"]
+branches = ["feature/*"]
+bases = ["main"]
+"#;
+
+fn parse(source: &str) -> Result<Manifest, String> {
+    Manifest::parse(Path::new("roles/x/capabilities.toml"), source.to_owned()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_manifest_grants_what_it_names_and_nothing_else() {
+    let manifest = parse(GOOD).unwrap();
+    assert!(manifest.grants(Interface::GithubWrite));
+    assert!(!manifest.grants(Interface::GithubMerge));
+    assert_eq!(manifest.line_of_grant(Interface::GithubWrite), Some(16));
+}
+
+/// Each mistake is refused, with the line and a word of what is wrong.
+#[test]
+fn mistakes_name_file_line_and_remedy() {
+    for (was, becomes, wanted) in [
+        ("call_kib = 2048", "call_kib = 2048\nnetwork = true", "capabilities.toml:15: unknown field `network`"),
+        ("[grants.github-write]", "[grants.github-admin]", "unknown field `github-admin`"),
+        ("\"demo/*\"", "\"*\"", "no wider wildcard"),
+        ("\"demo/*\"", "\"*/*\"", "no wider wildcard"),
+        ("\"demo/*\"", "\"de*/x\"", "no wider wildcard"),
+        ("\"feature/*\"", "\"*\"", "no wider wildcard"),
+        ("\"feature/*\"", "\"feature*\"", "no wider wildcard"),
+        ("memory_mib = 64", "memory_mib = 4096", "limits.memory_mib = 4096 is out of range: 1 to 512"),
+        ("wall_ms = 1000\n", "", "missing field `wall_ms`"),
+        ("branches = [\"feature/*\"]", "branches = []", "github-write.branches is empty"),
+        ("task_types = [\"code\"]", "task_types = []", "role.task_types is empty"),
+        ("name = \"executor\"", "name = \"../x\"", "role.name"),
+    ] {
+        let source = GOOD.replacen(was, becomes, 1);
+        assert_ne!(source, GOOD, "{was}");
+        let error = parse(&source).expect_err(becomes);
+        assert!(error.contains(wanted), "{becomes}: {error}");
+        assert!(error.starts_with("roles/x/capabilities.toml"), "{error}");
+    }
+}
+
+#[test]
+fn patterns_match_whole_parts() {
+    let repository = |text: &str| crate::repo::Repository::parse(text).unwrap();
+    let branch = |text: &str| crate::repo::Branch::parse(text).unwrap();
+    let all: RepositoryPattern = "demo/*".to_owned().try_into().unwrap();
+    assert!(all.matches(&repository("Demo/x")) && !all.matches(&repository("demo2/x")));
+    let below: BranchPattern = "feature/*".to_owned().try_into().unwrap();
+    assert!(below.matches(&branch("feature/a/b")));
+    assert!(!below.matches(&branch("feature2/a")) && !below.matches(&branch("feature")));
+}

@@ -1,0 +1,123 @@
+use std::path::Path;
+
+use super::*;
+use crate::repo::RepoPath;
+
+fn manifest() -> Manifest {
+    let source = r#"
+[role]
+name = "executor"
+worker_type = "executor"
+description = "x"
+task_types = ["code"]
+[limits]
+memory_mib = 64
+wall_ms = 1000
+host_calls = 10
+log_lines = 10
+log_line_bytes = 1000
+call_kib = 2048
+[grants.github-read]
+repositories = ["demo/*"]
+[grants.github-write]
+repositories = ["demo/sample"]
+branches = ["feature/*"]
+bases = ["main"]
+[grants.github-merge]
+repositories = ["demo/sample"]
+bases = ["main"]
+"#;
+    Manifest::parse(Path::new("capabilities.toml"), source.to_owned()).unwrap()
+}
+
+fn put(task: TaskId, path: &str) -> PutFile {
+    PutFile {
+        repository: Repository::parse("demo/sample").unwrap(),
+        branch: Branch::parse(&task.branch()).unwrap(),
+        path: RepoPath::parse(path).unwrap(),
+        content: vec![],
+        message: "m".to_owned(),
+        previous: None,
+    }
+}
+
+fn sha(digit: char) -> Sha {
+    Sha::parse(&digit.to_string().repeat(40)).unwrap()
+}
+
+fn facts(task: TaskId) -> MergeFacts {
+    MergeFacts {
+        head_repository: Some(Repository::parse("demo/sample").unwrap()),
+        head_branch: task.branch(),
+        base_branch: "main".to_owned(),
+        head: sha('b'),
+        commits: vec![sha('a'), sha('b')],
+        truncated: false,
+        paths: vec!["core/a.py".to_owned()],
+        own_commits: vec![sha('b'), sha('a')],
+    }
+}
+
+#[test]
+fn a_run_writes_to_its_own_branch_only() {
+    let (manifest, task) = (manifest(), TaskId::generate());
+    let scope = Scope { task, manifest: &manifest };
+    assert!(scope.put_file(put(task, "a.py")).is_ok());
+    for branch in ["main", "feature/other", &TaskId::generate().branch(), &format!("{}-x", task.branch())] {
+        let action = PutFile { branch: Branch::parse(branch).unwrap(), ..put(task, "a.py") };
+        assert_eq!(scope.put_file(action).unwrap_err().rule, "own-branch", "{branch}");
+    }
+    let other = PutFile { repository: Repository::parse("demo/other").unwrap(), ..put(task, "a.py") };
+    assert_eq!(scope.put_file(other).unwrap_err().rule, "manifest-repositories");
+}
+
+#[test]
+fn what_runs_with_authority_elsewhere_is_never_written() {
+    let (manifest, task) = (manifest(), TaskId::generate());
+    let scope = Scope { task, manifest: &manifest };
+    for path in [
+        ".github/workflows/ci.yml",
+        ".GitHub/workflows/ci.yml",
+        ".github /x",
+        "docs/.github/x",
+        "CODEOWNERS",
+        "docs/CodeOwners",
+        ".gitmodules",
+        ".gitattributes",
+        "a/.git/config",
+        "policies/prohibited.cedar",
+        "roles/executor/capabilities.toml",
+        "roles.lock",
+    ] {
+        assert_eq!(scope.put_file(put(task, path)).unwrap_err().rule, "authority-elsewhere", "{path}");
+        let facts = MergeFacts { paths: vec![path.to_owned()], ..facts(task) };
+        assert_eq!(scope.merge(merge(), &facts).unwrap_err().rule, "authority-elsewhere", "{path}");
+    }
+    for path in ["github/x.py", "codeowners.py", "a.git/x"] {
+        assert!(scope.put_file(put(task, path)).is_ok(), "{path}");
+    }
+}
+
+fn merge() -> MergePullRequest {
+    MergePullRequest { repository: Repository::parse("demo/sample").unwrap(), number: 1, head_sha: sha('b') }
+}
+
+#[test]
+fn a_merge_is_of_this_tasks_work_and_nothing_else() {
+    let (manifest, task) = (manifest(), TaskId::generate());
+    let scope = Scope { task, manifest: &manifest };
+    assert!(scope.merge(merge(), &facts(task)).is_ok());
+    let refused = |facts: MergeFacts, rule: &str| assert_eq!(scope.merge(merge(), &facts).unwrap_err().rule, rule);
+    refused(MergeFacts { head_repository: None, ..facts(task) }, "merge-same-repository");
+    refused(
+        MergeFacts { head_repository: Repository::parse("fork/sample").ok(), ..facts(task) },
+        "merge-same-repository",
+    );
+    refused(MergeFacts { head_branch: "feature/x".to_owned(), ..facts(task) }, "merge-own-branch");
+    refused(MergeFacts { base_branch: "release".to_owned(), ..facts(task) }, "manifest-bases");
+    refused(MergeFacts { truncated: true, ..facts(task) }, "merge-judged-whole");
+    refused(MergeFacts { own_commits: vec![sha('b')], ..facts(task) }, "merge-own-commits");
+    refused(MergeFacts { commits: vec![sha('b'), sha('a')], ..facts(task) }, "merge-judged-head");
+    refused(MergeFacts { commits: vec![], ..facts(task) }, "merge-judged-head");
+    refused(MergeFacts { head: sha('a'), ..facts(task) }, "merge-judged-head");
+}

@@ -1,0 +1,317 @@
+//! The one way from a guest to the world: find the call's place in the journal, decide, record the intent, act,
+//! record the result.
+//!
+//! Invariant: nothing is done to the world before its intent is durable, and nothing that the journal holds a result
+//! for is done again.
+
+use std::future::Future;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use tokio::sync::oneshot;
+
+use super::run::RunError;
+use super::state::RunState;
+use crate::github::{GitHub, GitHubError};
+use crate::journal::{Call, Message, Next, NotDurable, Outcome, Reply};
+use crate::policy::{Denied, Granted};
+use crate::repo::InvalidName;
+
+/// Tries to find out what became of a mutation whose answer was lost, and the pause before the second; it doubles.
+const RECONCILE_TRIES: u32 = 4;
+const RECONCILE_PAUSE: Duration = Duration::from_millis(500);
+
+/// The error that a guest sees; `wit/types.wit` explains the cases.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum GuestError {
+    Denied(String),
+    NotFound(String),
+    Conflict(String),
+    RateLimited { message: String, after_ms: u64 },
+    Invalid(String),
+    Unavailable(String),
+}
+
+/// How a host call fails: with an error for the guest, or by ending the run.
+#[derive(Debug)]
+pub(super) enum CallError {
+    Guest(GuestError),
+    Stop(RunError),
+}
+
+impl From<GuestError> for CallError {
+    fn from(error: GuestError) -> Self {
+        Self::Guest(error)
+    }
+}
+
+impl From<RunError> for CallError {
+    fn from(stop: RunError) -> Self {
+        Self::Stop(stop)
+    }
+}
+
+impl From<wasmtime::component::ResourceTableError> for CallError {
+    fn from(error: wasmtime::component::ResourceTableError) -> Self {
+        Self::Stop(RunError::Host(error.to_string()))
+    }
+}
+
+impl From<InvalidName> for GuestError {
+    fn from(error: InvalidName) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
+
+impl From<InvalidName> for CallError {
+    fn from(error: InvalidName) -> Self {
+        GuestError::from(error).into()
+    }
+}
+
+impl From<Denied> for GuestError {
+    fn from(denied: Denied) -> Self {
+        Self::Denied(denied.to_string())
+    }
+}
+
+impl From<GitHubError> for GuestError {
+    fn from(error: GitHubError) -> Self {
+        match error {
+            GitHubError::NotFound(message) => Self::NotFound(message),
+            GitHubError::Denied(message) => Self::Denied(message),
+            GitHubError::Conflict(message) => Self::Conflict(message),
+            GitHubError::Invalid(message) => Self::Invalid(message),
+            GitHubError::RateLimited { message, after } => {
+                Self::RateLimited { message, after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX) }
+            }
+            GitHubError::Unavailable(message) | GitHubError::Unknown(message) => Self::Unavailable(message),
+        }
+    }
+}
+
+/// Names a step in the world, so that its effect can be found again: it stands in commit messages.
+#[derive(Debug, Clone)]
+pub(super) struct StepName {
+    pub(super) task: crate::task::TaskId,
+    pub(super) attempt: u32,
+    pub(super) position: u32,
+}
+
+impl std::fmt::Display for StepName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}/{}", self.task, self.attempt, self.position)
+    }
+}
+
+/// A call that changes the world. Each effect says how it is decided, done, and found again after a crash.
+pub(super) trait Mutation: Clone + Send + Sync + 'static {
+    type Action: Send + 'static;
+    type Output: Serialize + DeserializeOwned + Send + 'static;
+
+    /// May read the world; changes nothing.
+    fn decide(
+        &self,
+        state: &mut RunState,
+        step: &StepName,
+    ) -> impl Future<Output = Result<Granted<Self::Action>, GuestError>> + Send;
+
+    fn act(
+        github: GitHub,
+        grant: Granted<Self::Action>,
+    ) -> impl Future<Output = Result<Self::Output, GitHubError>> + Send;
+
+    /// Whether the world shows the effect of this very step. `None` is certain: it did not happen.
+    fn find(
+        &self,
+        github: GitHub,
+        step: StepName,
+    ) -> impl Future<Output = Result<Option<Self::Output>, GitHubError>> + Send;
+}
+
+impl RunState {
+    /// A call that only reads. `allowed` is policy's answer to it.
+    pub(super) async fn read<T, F>(
+        &mut self,
+        call: Call,
+        allowed: Result<(), Denied>,
+        act: impl FnOnce(GitHub) -> F,
+    ) -> Result<T, CallError>
+    where
+        T: Serialize + DeserializeOwned + Send + 'static,
+        F: Future<Output = Result<T, GitHubError>> + Send + 'static,
+    {
+        let position = match self.advance(&call).await? {
+            Next::Recorded(_, outcome) => return self.replay(&outcome),
+            Next::Fresh(position) | Next::Unfinished(position, _) => position,
+        };
+        let began_at = OffsetDateTime::now_utc();
+        let result = match (allowed, self.services.github.clone()) {
+            (Err(denied), _) => Err(denied.into()),
+            (Ok(()), None) => Err(no_github()),
+            (Ok(()), Some(github)) => self.outside(act(github)).await?.map_err(GuestError::from),
+        };
+        let at = OffsetDateTime::now_utc();
+        self.clock.move_to(at);
+        let made = Made { position, call, began_at };
+        self.send(made.done(to_journal(&result)?, at, None)).await?;
+        Ok(result?)
+    }
+
+    /// A call that changes the world.
+    pub(super) async fn mutate<M: Mutation>(&mut self, call: Call, mutation: M) -> Result<M::Output, CallError> {
+        let (made, unfinished) = match self.advance(&call).await? {
+            Next::Recorded(_, outcome) => return self.replay(&outcome),
+            Next::Fresh(position) => (Made { position, call, began_at: OffsetDateTime::now_utc() }, false),
+            Next::Unfinished(position, step) => (Made { position, call, began_at: step.intended_at }, true),
+        };
+        let step = StepName { task: self.task.id, attempt: self.task.attempt.number(), position: made.position };
+        let Some(github) = self.services.github.clone() else {
+            return self.finish(made, Err(no_github())).await;
+        };
+        if unfinished && let Some(output) = self.reconcile(&mutation, &github, &step).await? {
+            return self.finish(made, Ok(output)).await;
+        }
+        let grant = match mutation.decide(self, &step).await {
+            Ok(grant) => grant,
+            Err(error) => return self.finish(made, Err(error)).await,
+        };
+        if !unfinished {
+            self.intend(&made).await?;
+        }
+        let result = match self.outside(M::act(github.clone(), grant)).await? {
+            Err(GitHubError::Unknown(message)) => match self.reconcile(&mutation, &github, &step).await? {
+                Some(output) => Ok(output),
+                None => Err(GuestError::Unavailable(message)),
+            },
+            result => result.map_err(GuestError::from),
+        };
+        self.finish(made, result).await
+    }
+
+    /// A durable sleep: the run is suspended at this call, and resumes at it.
+    pub(super) async fn wait(&mut self, call: Call, duration: Duration) -> Result<(), CallError> {
+        let made = match self.advance(&call).await? {
+            Next::Recorded(_, outcome) => return self.replay(&outcome),
+            Next::Unfinished(position, step) => Made { position, call, began_at: step.intended_at },
+            Next::Fresh(position) => {
+                let made = Made { position, call, began_at: OffsetDateTime::now_utc() };
+                self.intend(&made).await?;
+                made
+            }
+        };
+        let wake_at = made.began_at + duration;
+        if OffsetDateTime::now_utc() < wake_at {
+            return Err(RunError::Suspended { wake_at }.into());
+        }
+        self.finish(made, Ok(())).await
+    }
+
+    async fn advance(&mut self, call: &Call) -> Result<Next, RunError> {
+        self.drain_log().await?;
+        if self.cursor.calls() >= self.manifest.limits.host_calls {
+            return Err(RunError::OutOfHostCalls { calls_max: self.manifest.limits.host_calls });
+        }
+        Ok(self.cursor.advance(call)?)
+    }
+
+    /// Gives the guest what the journal holds.
+    fn replay<T: DeserializeOwned>(&mut self, outcome: &Outcome) -> Result<T, CallError> {
+        self.clock.move_to(outcome.at);
+        let unreadable =
+            |error: serde_json::Error| RunError::Host(format!("a recorded result can not be read: {error}"));
+        if let Some(value) = outcome.ok() {
+            return Ok(T::deserialize(value).map_err(unreadable)?);
+        }
+        let error = outcome.result.get("err").cloned().unwrap_or(Value::Null);
+        Err(serde_json::from_value::<GuestError>(error).map_err(unreadable)?.into())
+    }
+
+    /// Runs on the host's runtime, where no guest can hold it up.
+    pub(super) async fn outside<T: Send + 'static>(
+        &mut self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, RunError> {
+        self.outside.spawn(work).await.map_err(|error| RunError::Host(format!("a host call broke off: {error}")))
+    }
+
+    async fn intend(&mut self, made: &Made) -> Result<(), RunError> {
+        let (reply, durable) = oneshot::channel();
+        let Made { position, call, began_at } = made.clone();
+        self.send(Message::Intend { position, call, at: began_at, reply }).await?;
+        acknowledged(durable).await
+    }
+
+    /// Records how a mutation or a wait ended, and waits until that is durable.
+    async fn finish<T: Serialize>(&mut self, made: Made, result: Result<T, GuestError>) -> Result<T, CallError> {
+        let at = OffsetDateTime::now_utc();
+        self.clock.move_to(at);
+        let (reply, durable) = oneshot::channel();
+        self.send(made.done(to_journal(&result)?, at, Some(reply))).await?;
+        acknowledged(durable).await?;
+        Ok(result?)
+    }
+
+    async fn reconcile<M: Mutation>(
+        &mut self,
+        mutation: &M,
+        github: &GitHub,
+        step: &StepName,
+    ) -> Result<Option<M::Output>, RunError> {
+        let (mutation, github, step) = (mutation.clone(), github.clone(), step.clone());
+        let name = step.to_string();
+        let search = async move {
+            let mut pause = RECONCILE_PAUSE;
+            let mut answer = mutation.find(github.clone(), step.clone()).await;
+            for _ in 1..RECONCILE_TRIES {
+                if answer.is_ok() {
+                    break;
+                }
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+                answer = mutation.find(github.clone(), step.clone()).await;
+            }
+            answer
+        };
+        self.outside(search).await?.map_err(|error| RunError::Unreconciled { step: name, cause: error.to_string() })
+    }
+}
+
+/// A call that is being made.
+#[derive(Clone)]
+struct Made {
+    position: u32,
+    call: Call,
+    began_at: OffsetDateTime,
+}
+
+impl Made {
+    fn done(self, result: Value, at: OffsetDateTime, reply: Option<Reply>) -> Message {
+        let Self { position, call, began_at } = self;
+        Message::Done { position, call, began_at, result, at, reply }
+    }
+}
+
+async fn acknowledged(durable: oneshot::Receiver<Result<(), NotDurable>>) -> Result<(), RunError> {
+    match durable.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(NotDurable::LeaseLost)) | Err(_) => Err(RunError::LeaseLost),
+        Ok(Err(NotDurable::Storage(cause))) => Err(RunError::Host(cause)),
+    }
+}
+
+fn no_github() -> GuestError {
+    GuestError::Unavailable("this host has no GitHub token; the operator sets GITHUB_TOKEN".to_owned())
+}
+
+fn to_journal<T: Serialize>(result: &Result<T, GuestError>) -> Result<Value, RunError> {
+    let stored = match result {
+        Ok(value) => serde_json::to_value(value).map(|value| json!({ "ok": value })),
+        Err(error) => serde_json::to_value(error).map(|error| json!({ "err": error })),
+    };
+    stored.map_err(|error| RunError::Host(format!("a result can not be journalled: {error}")))
+}

@@ -1,0 +1,86 @@
+//! `github-merge`: squash-merging this task's pull request.
+
+use serde_json::json;
+
+use crate::github::{GitHub, GitHubError, Merged, PullRequestState};
+use crate::journal::{Call, Effect};
+use crate::policy::action::MergePullRequest;
+use crate::policy::{Granted, MergeFacts};
+use crate::repo::{Repository, Sha};
+use crate::sandbox::bindings::juggernaut::host::github_merge::{self as wit, Host};
+use crate::sandbox::calls::{CallError, GuestError, Mutation, StepName};
+use crate::sandbox::state::RunState;
+
+impl Host for RunState {
+    async fn merge(&mut self, repository: String, number: u64, head_sha: String) -> Result<wit::Merged, CallError> {
+        let action =
+            MergePullRequest { repository: Repository::parse(&repository)?, number, head_sha: Sha::parse(&head_sha)? };
+        let call = Call {
+            interface: "github-merge",
+            function: "merge",
+            effect: Effect::Write,
+            arguments: json!({ "repository": action.repository, "number": number, "head_sha": action.head_sha }),
+        };
+        let merged: Merged = self.mutate(call, action).await?;
+        Ok(wit::Merged { sha: merged.sha.into() })
+    }
+}
+
+impl Mutation for MergePullRequest {
+    type Action = Self;
+    type Output = Merged;
+
+    async fn decide(&self, state: &mut RunState, _: &StepName) -> Result<Granted<Self>, GuestError> {
+        // The grant before any look at the world: a role without it learns nothing of the repository.
+        state.scope().may_merge_in(&self.repository)?;
+        let github = state.services.github.clone().ok_or_else(|| GuestError::Unavailable("no GitHub".to_owned()))?;
+        let (repository, number) = (self.repository.clone(), self.number);
+        let gathered = state.outside(async move { gather(&github, &repository, number).await }).await;
+        let mut facts = gathered.map_err(|error| GuestError::Unavailable(error.to_string()))??;
+        facts.own_commits.clone_from(&state.own_commits);
+        if facts.head != self.head_sha {
+            let message = format!("the head is {} now, not {}; look again", facts.head, self.head_sha);
+            return Err(GuestError::Conflict(message));
+        }
+        Ok(state.scope().merge(self.clone(), &facts)?)
+    }
+
+    async fn act(github: GitHub, grant: Granted<Self>) -> Result<Merged, GitHubError> {
+        github.merge(grant).await
+    }
+
+    async fn find(&self, github: GitHub, _: StepName) -> Result<Option<Merged>, GitHubError> {
+        let pull_request = github.pull_request(&self.repository, self.number).await?;
+        let merged_here = pull_request.state == PullRequestState::Merged && pull_request.head_sha == self.head_sha;
+        Ok(pull_request.merge_sha.filter(|_| merged_here).map(|sha| Merged { sha }))
+    }
+}
+
+/// What GitHub itself says of the pull request, not what the role says that it changed.
+async fn gather(github: &GitHub, repository: &Repository, number: u64) -> Result<MergeFacts, GuestError> {
+    let pull_request = github.pull_request(repository, number).await?;
+    match pull_request.state {
+        PullRequestState::Open => {}
+        PullRequestState::Closed => return Err(GuestError::Conflict(format!("pull request #{number} is closed"))),
+        PullRequestState::Merged => {
+            return Err(GuestError::Conflict(format!("pull request #{number} is merged already")));
+        }
+    }
+    let head = pull_request.head_sha;
+    let comparison = github.compare(repository, &pull_request.base_branch, head.as_str()).await?;
+    let mut paths = Vec::new();
+    for file in comparison.files {
+        paths.push(file.path);
+        paths.extend(file.previous_path);
+    }
+    Ok(MergeFacts {
+        head_repository: pull_request.head_repository,
+        head_branch: pull_request.head_branch,
+        base_branch: pull_request.base_branch,
+        head,
+        commits: comparison.commits,
+        truncated: comparison.truncated,
+        paths,
+        own_commits: Vec::new(),
+    })
+}

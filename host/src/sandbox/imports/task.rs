@@ -1,0 +1,52 @@
+//! `task`: what the role was given, and its log. Not journalled: the answers are the same at each start.
+
+use crate::sandbox::bindings::juggernaut::host::task::{Assignment, Criterion, Host, Level, Risk};
+use crate::sandbox::output;
+use crate::sandbox::state::RunState;
+use crate::task;
+
+impl Host for RunState {
+    async fn given(&mut self) -> wasmtime::Result<Assignment> {
+        let task = &self.task;
+        let number = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        Ok(Assignment {
+            id: task.id.to_string(),
+            title: task.title.clone(),
+            description: task.description.clone(),
+            task_type: task.task_type.clone(),
+            risk: match task.risk {
+                task::Risk::Low => Risk::Low,
+                task::Risk::Medium => Risk::Medium,
+                task::Risk::High => Risk::High,
+                task::Risk::Critical => Risk::Critical,
+            },
+            branch: task.branch(),
+            payload: task.payload.to_string(),
+            criteria: (task.criteria.iter().enumerate())
+                .map(|(at, criterion)| Criterion {
+                    number: number(at),
+                    kind: criterion.kind().to_owned(),
+                    text: criterion.describe(),
+                })
+                .collect(),
+            attempt: task.attempt.number(),
+            last_error: task.last_error.clone(),
+        })
+    }
+
+    async fn log(&mut self, level: Level, message: String) -> wasmtime::Result<()> {
+        let level = match level {
+            Level::Debug => task::LogLevel::Debug,
+            Level::Info => task::LogLevel::Info,
+            Level::Warn => task::LogLevel::Warn,
+            Level::Error => task::LogLevel::Error,
+        };
+        let pushed = output::lock(&self.log).push(level, "log", &message);
+        pushed.map_err(wasmtime::Error::new)?;
+        self.drain_log().await.map_err(wasmtime::Error::new)
+    }
+
+    async fn last_step(&mut self) -> wasmtime::Result<Option<u32>> {
+        Ok(self.cursor.last())
+    }
+}

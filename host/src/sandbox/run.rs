@@ -1,0 +1,146 @@
+//! One run: a fresh instance, its limits, and how it ends.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use time::OffsetDateTime;
+use tokio::sync::mpsc;
+use wasmtime::{Store, Trap, UpdateDeadline};
+
+use super::engine::Sandbox;
+use super::imports;
+use super::role::LoadedRole;
+use super::state::{RunState, Services};
+use crate::journal::{Diverged, Message, Step};
+use crate::repo::Sha;
+use crate::task::{Claim, Failure, Task};
+
+/// How long past its limit a run is waited for before its thread is given up.
+const ABORT_GRACE: Duration = Duration::from_millis(50);
+
+/// What a run starts from.
+#[derive(Debug)]
+pub struct RunInput {
+    pub task: Arc<Task>,
+    /// What the journal of this attempt holds, in order.
+    pub steps: Vec<Step>,
+    /// Lines of the guest that the execution log has already.
+    pub log_lines: u32,
+    /// When the attempt began: the guest's clock starts here.
+    pub started_at: OffsetDateTime,
+    /// Commits that calls of earlier attempts made.
+    pub own_commits: Vec<Sha>,
+    pub recorder: mpsc::Sender<Message>,
+}
+
+/// How a run ends by the role's own word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunEnd {
+    Completed(Claim),
+    Failed(Failure),
+}
+
+/// How a run ends otherwise. Each case is another thing to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    #[error("the run is suspended until {wake_at}")]
+    Suspended { wake_at: OffsetDateTime },
+    #[error("another worker holds the task now")]
+    LeaseLost,
+    #[error("the role crashed: {0}")]
+    Trapped(String),
+    #[error("the role ran longer than its limit of {limit_ms} ms (limits.wall_ms)")]
+    OutOfTime { limit_ms: u64 },
+    #[error("the role needed more than {limit_mib} MiB of memory (limits.memory_mib)")]
+    OutOfMemory { limit_mib: u32 },
+    #[error("the role made more than {calls_max} host calls (limits.host_calls)")]
+    OutOfHostCalls { calls_max: u32 },
+    #[error("the role wrote more than {lines_max} lines to its log (limits.log_lines)")]
+    OutOfLog { lines_max: u32 },
+    #[error(transparent)]
+    Diverged(#[from] Diverged),
+    #[error("what became of step {step} can not be found out: {cause}")]
+    Unreconciled { step: String, cause: String },
+    #[error("the host failed: {0}")]
+    Host(String),
+}
+
+impl Sandbox {
+    /// Runs the role once. Whatever the guest does, this returns within its wall time and a little.
+    pub async fn run(&self, role: &Arc<LoadedRole>, services: &Services, input: RunInput) -> Result<RunEnd, RunError> {
+        let limit_ms = role.manifest.limits.wall_ms;
+        let wall = Duration::from_millis(limit_ms);
+        let Some(guests) = self.guests() else {
+            return Err(RunError::Host("the sandbox is shutting down".to_owned()));
+        };
+        let store = self.new_store(role, services, input, Instant::now() + wall);
+        let run = guests.spawn(run_guest(Arc::clone(role), store));
+        let abort = run.abort_handle();
+        // Epochs end a guest that computes; this ends one that sleeps in a host call. Dropping the run, as a lost
+        // lease does, ends it too.
+        let _abort_when_dropped = AbortOnDrop(abort);
+        match tokio::time::timeout(wall + ABORT_GRACE, run).await {
+            Ok(Ok(end)) => end,
+            Ok(Err(join)) => Err(RunError::Host(format!("the run broke off: {join}"))),
+            Err(_) => Err(RunError::OutOfTime { limit_ms }),
+        }
+    }
+
+    /// The only place where limits are set.
+    fn new_store(&self, role: &LoadedRole, services: &Services, input: RunInput, deadline: Instant) -> Store<RunState> {
+        let manifest = Arc::clone(&role.manifest);
+        let limits = &role.manifest.limits;
+        let state = RunState::new(manifest, services.clone(), self.outside.clone(), input);
+        let mut store = Store::new(&self.engine, state);
+        store.limiter(|state| &mut state.limiter);
+        store.set_hostcall_fuel(limits.call_kib as usize * 1024);
+        store.set_epoch_deadline(1);
+        let limit_ms = limits.wall_ms;
+        store.epoch_deadline_callback(move |mut context| {
+            if Instant::now() < deadline {
+                return Ok(UpdateDeadline::Yield(1));
+            }
+            context.data_mut().stop = Some(RunError::OutOfTime { limit_ms });
+            Ok(UpdateDeadline::Interrupt)
+        });
+        store
+    }
+}
+
+struct AbortOnDrop(tokio::task::AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn run_guest(role: Arc<LoadedRole>, mut store: Store<RunState>) -> Result<RunEnd, RunError> {
+    let called = match role.pre.instantiate_async(&mut store).await {
+        Ok(instance) => instance.call_run(&mut store).await,
+        Err(error) => Err(error),
+    };
+    let state = store.data_mut();
+    let streams = state.stdout.finish().and_then(|()| state.stderr.finish());
+    let drained = state.drain_log().await;
+    match called {
+        // A role that said too much ends for that, even where its last word came with its outcome.
+        Ok(outcome) => streams.and(drained).map(|()| imports::run_end(outcome)),
+        Err(error) => Err(classify(state, &error)),
+    }
+}
+
+/// What a trap means: the host's own reason first, then what the limits saw, then the trap itself.
+fn classify(state: &RunState, error: &wasmtime::Error) -> RunError {
+    if let Some(stop) = state.stop.clone().or_else(|| error.downcast_ref::<RunError>().cloned()) {
+        return stop;
+    }
+    if state.limiter.memory_refused {
+        return RunError::OutOfMemory { limit_mib: state.manifest.limits.memory_mib };
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::StackOverflow) => RunError::Trapped("its stack overflowed; a recursion without end?".to_owned()),
+        Some(trap) => RunError::Trapped(trap.to_string()),
+        None => RunError::Trapped(format!("{error:#}").chars().take(1000).collect()),
+    }
+}

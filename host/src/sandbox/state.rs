@@ -1,0 +1,113 @@
+//! What a store holds: everything that one run has, and nothing of any other.
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::determinism::{self, GuestClock};
+use super::imports::ScratchFiles;
+use super::limits::Limiter;
+use super::output::{self, GuestOutput, LogBuffer, SharedLog};
+use super::run::{RunError, RunInput};
+use crate::github::GitHub;
+use crate::journal::{Cursor, Message};
+use crate::manifest::Manifest;
+use crate::policy::Scope;
+use crate::repo::Sha;
+use crate::task::{LogLevel, Task};
+
+/// Clients of the outside world that imports act through.
+#[derive(Clone, Debug)]
+pub struct Services {
+    /// None where no token is configured: calls answer `unavailable`.
+    pub github: Option<GitHub>,
+}
+
+/// The data of a store.
+pub(super) struct RunState {
+    pub(super) wasi: WasiCtx,
+    pub(super) table: ResourceTable,
+    pub(super) limiter: Limiter,
+    pub(super) task: Arc<Task>,
+    pub(super) manifest: Arc<Manifest>,
+    pub(super) services: Services,
+    pub(super) outside: Handle,
+    pub(super) recorder: mpsc::Sender<Message>,
+    pub(super) cursor: Cursor,
+    pub(super) clock: GuestClock,
+    pub(super) log: SharedLog,
+    pub(super) stdout: GuestOutput,
+    pub(super) stderr: GuestOutput,
+    pub(super) scratch: ScratchFiles,
+    /// Commits that calls of this task made, in any attempt.
+    pub(super) own_commits: Vec<Sha>,
+    /// Why the host ended the run, once it has.
+    pub(super) stop: Option<RunError>,
+}
+
+impl RunState {
+    pub(super) fn new(manifest: Arc<Manifest>, services: Services, outside: Handle, input: RunInput) -> Self {
+        let RunInput { task, steps, log_lines, started_at, own_commits, recorder } = input;
+        let limits = &manifest.limits;
+        let log = LogBuffer::shared(limits.log_lines, limits.log_line_bytes, log_lines);
+        let stdout = GuestOutput::new(Arc::clone(&log), LogLevel::Info, "stdout");
+        let stderr = GuestOutput::new(Arc::clone(&log), LogLevel::Warn, "stderr");
+        let clock = GuestClock::new(started_at);
+        let seed = |purpose| determinism::random(task.id, task.attempt, purpose);
+        let wasi = WasiCtx::builder()
+            .stdout(stdout.clone())
+            .stderr(stderr.clone())
+            .wall_clock(clock.clone())
+            .monotonic_clock(clock.clone())
+            .secure_random(seed("secure"))
+            .insecure_random(seed("insecure"))
+            .insecure_random_seed(u128::from_be_bytes(*task.id.0.as_bytes()))
+            .build();
+        Self {
+            wasi,
+            table: ResourceTable::new(),
+            limiter: Limiter::new(limits.memory_mib),
+            scratch: ScratchFiles::new(manifest.grants.scratch.as_ref().map(|grant| grant.as_ref().clone())),
+            task,
+            manifest,
+            services,
+            outside,
+            recorder,
+            cursor: Cursor::new(steps),
+            clock,
+            log,
+            stdout,
+            stderr,
+            own_commits,
+            stop: None,
+        }
+    }
+
+    /// The authority of this run.
+    pub(super) fn scope(&self) -> Scope<'_> {
+        Scope { task: self.task.id, manifest: &self.manifest }
+    }
+
+    /// Sends what the guest has said to the recorder.
+    pub(super) async fn drain_log(&mut self) -> Result<(), RunError> {
+        let lines = output::lock(&self.log).take();
+        for line in lines {
+            self.send(Message::Log(line)).await?;
+        }
+        Ok(())
+    }
+
+    /// The recorder is gone only when the run is being given up.
+    pub(super) async fn send(&mut self, message: Message) -> Result<(), RunError> {
+        self.recorder.send(message).await.map_err(|_| RunError::LeaseLost)
+    }
+}
+
+impl WasiView for RunState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}

@@ -1,0 +1,38 @@
+//! The worker's row in `worker_registry`: heartbeat with its state and its newest task.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::warn;
+
+use super::Worker;
+use super::leases::Held;
+use crate::task::{TaskId, WorkerStatus};
+
+/// How soon a change between idle and busy shows.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Sends a heartbeat at each interval, and when the worker becomes busy or idle.
+pub(super) async fn beat(worker: Arc<Worker>, held: Arc<Held>) {
+    let mut sent: Option<(Instant, WorkerStatus, Option<TaskId>)> = None;
+    loop {
+        let task = held.list().into_iter().map(|(task, _)| task).max();
+        let status = if task.is_some() { WorkerStatus::Busy } else { WorkerStatus::Idle };
+        let due = sent.is_none_or(|(at, was, on)| {
+            at.elapsed() >= worker.settings.heartbeat || was != status || on != task
+        });
+        if due {
+            match worker.db.heartbeat(&worker.id, worker.host, status, task).await {
+                Ok(()) => sent = Some((Instant::now(), status, task)),
+                Err(error) => warn!(worker = %worker.id, %error, "the heartbeat failed; trying again"),
+            }
+        }
+        tokio::time::sleep(LOOK_EVERY.min(worker.settings.heartbeat)).await;
+    }
+}
+
+pub(super) async fn sign_off(worker: &Worker) {
+    if let Err(error) = worker.db.heartbeat(&worker.id, worker.host, WorkerStatus::Offline, None).await {
+        warn!(worker = %worker.id, %error, "could not sign off; the worker will count as stale");
+    }
+}

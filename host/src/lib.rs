@@ -5,6 +5,7 @@
 
 pub mod journal;
 pub mod manifest;
+pub mod github;
 pub mod policy;
 pub mod repo;
 pub mod sandbox;

@@ -10,6 +10,12 @@ impl<A> Granted<A> {
         Self(action)
     }
 
+    /// Tests of the clients have no policy to ask.
+    #[cfg(test)]
+    pub(crate) fn for_tests(action: A) -> Self {
+        Self(action)
+    }
+
     pub fn action(&self) -> &A {
         &self.0
     }

@@ -62,6 +62,12 @@ impl Store {
         branch: &str,
         directory: &Path,
     ) -> Result<(), StoreError> {
+        if !directory.is_dir() {
+            return Err(StoreError::Unprocessable(format!(
+                "{} is not a directory; give an existing one",
+                directory.display()
+            )));
+        }
         let mut seeds = Vec::new();
         collect(directory, "", 0, &mut seeds)?;
         self.init(name, branch, seeds)

@@ -41,7 +41,7 @@ pub(crate) fn run(workspace: &Workspace, check: bool, database_url: Option<&str>
         return compare(&committed, &fresh);
     }
     replace(&committed_dir, &fresh)?;
-    say(&format!("wrote {} queries to .sqlx/", fresh.len()))
+    say(&format!("queries written to .sqlx/: {}", fresh.len()))
 }
 
 /// The compilation that writes a file for each query.
@@ -130,7 +130,7 @@ fn compare(committed: &Queries, fresh: &Queries) -> Result<()> {
              run `cargo xtask prepare` and commit the result"
         );
     }
-    say(&format!(".sqlx/ fits all {} queries", fresh.len()))
+    say(&format!("queries that .sqlx/ fits: {}", fresh.len()))
 }
 
 fn replace(dir: &Path, fresh: &Queries) -> Result<()> {

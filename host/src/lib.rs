@@ -10,3 +10,4 @@ pub mod policy;
 pub mod repo;
 pub mod sandbox;
 pub mod task;
+pub mod localdb;

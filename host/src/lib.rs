@@ -3,11 +3,16 @@
 //! One binary that owns the database, the GitHub token and the enforcement of policy, and runs roles as WebAssembly
 //! components. `docs/ARCHITECTURE.md` has the code map; `main.rs` the way in.
 
-pub mod journal;
-pub mod manifest;
+pub mod config;
+pub mod db;
+pub mod evidence;
 pub mod github;
+pub mod http;
+pub mod journal;
+pub mod localdb;
+pub mod manifest;
 pub mod policy;
 pub mod repo;
 pub mod sandbox;
 pub mod task;
-pub mod localdb;
+pub mod worker;

@@ -1,0 +1,26 @@
+//! The configuration: read once, at the start of a command, into one struct for each concern.
+//!
+//! Invariant: nothing else in the host reads the environment. Every name stands in the registry ([`reference`] makes
+//! the documentation from it); parsing takes a lookup, so that a test needs no environment; a secret never appears in
+//! an error.
+
+mod client;
+mod names;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod values;
+
+pub use client::ClientConfig;
+pub use names::{NAMES, Name, reference};
+pub use settings::{
+    DatabaseConfig, GitHubSettings, HostConfig, LogConfig, LogFormat, ModelSettings, ServerConfig, WorkerConfig,
+};
+pub use values::{ConfigError, Env};
+
+/// The environment of this process. An empty variable counts as unset: that is how deployment platforms clear one.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub fn process(name: &str) -> Option<String> {
+    // Bytes that are not text become U+FFFD, which the parser of the value then refuses by name.
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}

@@ -1,0 +1,113 @@
+//! The registry of names: what each is for, its unit, its default. The documentation and the parser both read it.
+
+/// One name in the environment.
+#[derive(Clone, Copy, Debug)]
+pub struct Name {
+    pub name: &'static str,
+    pub purpose: &'static str,
+    /// What a value is counted in or looks like, with its limits.
+    pub unit: &'static str,
+    pub default: Option<&'static str>,
+    pub example: &'static str,
+    /// Never printed, logged, or shown in an error.
+    pub secret: bool,
+}
+
+/// Declares the names and the table of all of them together, so that none can be left out of the documentation.
+macro_rules! names {
+    ($($ident:ident: $purpose:literal, $unit:literal, $default:expr, $example:literal, $secret:literal;)+) => {
+        $(pub(super) const $ident: Name = Name {
+            name: stringify!($ident),
+            purpose: $purpose,
+            unit: $unit,
+            default: $default,
+            example: $example,
+            secret: $secret,
+        };)+
+        /// Every name that the host reads.
+        pub const NAMES: &[Name] = &[$($ident),+];
+    };
+}
+
+names! {
+    DATABASE_URL: "The PostgreSQL database that holds the queue, the journal and the logs",
+        "postgres:// URL", None, "postgres://juggernaut:PASSWORD@db.example:5432/juggernaut", true;
+    PORT: "Port to listen on, on all addresses; set by Railway. `JUGGERNAUT_LISTEN` wins over it",
+        "1 to 65535", None, "8080", false;
+    JUGGERNAUT_LISTEN: "Address and port to listen on",
+        "ADDRESS:PORT", Some("127.0.0.1:8080"), "0.0.0.0:8080", false;
+    GITHUB_TOKEN: "Token for GitHub; the host attaches it, no role ever sees it",
+        "text", None, "ghp_…", true;
+    GITHUB_API_URL: "Where GitHub's API is; it receives the token, so it must be https unless it is this machine",
+        "URL", Some("https://api.github.com"), "https://api.github.com", false;
+    OPENROUTER_API_KEY: "Key for language models; the host attaches it, no role ever sees it",
+        "text", None, "sk-or-…", true;
+    OPENROUTER_BASE_URL: "Where the models' API is; it receives the key, so it must be https unless it is this machine",
+        "URL", Some("https://openrouter.ai/api/v1"), "https://openrouter.ai/api/v1", false;
+    WORKER_ID: "Name of this host's worker in `worker_registry`; derived from the role if unset",
+        "1 to 128 characters", None, "EXECUTOR", false;
+    WORKER_TYPE: "The one role to run; all roles of the folder if unset",
+        "1 to 128 characters", None, "executor", false;
+    JUGGERNAUT_ROLES: "Folder of the roles: one component and one capability manifest each",
+        "path", Some("roles"), "/srv/juggernaut/roles", false;
+    JUGGERNAUT_CACHE: "Folder for compiled components; compiled anew at each start if unset",
+        "path", None, "/var/cache/juggernaut", false;
+    JUGGERNAUT_CONCURRENCY: "Tasks that run at the same time in this host",
+        "tasks, 1 to 1024", Some("16"), "16", false;
+    JUGGERNAUT_HEARTBEAT_SECONDS: "Time between two heartbeats; a worker is stale after 300 seconds without one",
+        "seconds, 1 to 240", Some("60"), "60", false;
+    JUGGERNAUT_LEASE_SECONDS: "How long a claim holds without being renewed; then another host resumes the task",
+        "seconds, 5 to 3600", Some("60"), "60", false;
+    JUGGERNAUT_POLL_MS: "Time between two looks at the queue while idle",
+        "milliseconds, 50 to 60000", Some("500"), "500", false;
+    JUGGERNAUT_GRACE_SECONDS: "How long a stopping host lets its runs finish before it hands them back",
+        "seconds, 0 to 3600", Some("30"), "30", false;
+    JUGGERNAUT_LOG_RETENTION_DAYS: "How long the execution log is kept",
+        "days, 1 to 36500", Some("90"), "90", false;
+    RUST_LOG: "What the host logs about itself",
+        "tracing filter", Some("info"), "info,juggernaut=debug", false;
+    JUGGERNAUT_LOG_FORMAT: "Shape of the host's own log lines",
+        "text or json", Some("text"), "json", false;
+    JUGGERNAUT_URL: "For the command line: where the host's API is; else `.juggernaut/client.toml` says it",
+        "URL", Some("http://127.0.0.1:8080"), "https://juggernaut.example", false;
+    JUGGERNAUT_TOKEN: "For the command line: the API token; else `.juggernaut/client.toml` has it",
+        "text", None, "jgt_…", true;
+}
+
+const REFERENCE_HEAD: &str = "\
+# Configuration
+
+<!-- Made from host/src/config/names.rs; `cargo test -p juggernaut write_reference -- --ignored` writes it anew. -->
+
+Everything is set in the environment and read once, when a command starts. An empty variable counts as unset. A
+missing or wrong value stops the command with one line that names the variable and shows an example; values of
+secrets are never shown.
+
+| name | what for | unit | default | secret |
+| --- | --- | --- | --- | --- |
+";
+
+const REFERENCE_FOOT: &str = "
+## Command line
+
+Commands that talk to a host take its address and token from `JUGGERNAUT_URL` and `JUGGERNAUT_TOKEN`, or else from
+`.juggernaut/client.toml` in the current folder or the nearest one above:
+
+```toml
+url = \"http://127.0.0.1:8080\"
+token = \"jgt_…\"
+```
+
+The file holds a secret: it is refused unless its mode is 0600.
+";
+
+/// The text of `docs/CONFIGURATION.md`.
+pub fn reference() -> String {
+    let rows = NAMES.iter().map(|name| {
+        let default = name.default.map_or_else(|| "–".to_owned(), |value| format!("`{value}`"));
+        let secret = if name.secret { "yes" } else { "no" };
+        format!("| `{}` | {} | {} | {default} | {secret} |\n", name.name, name.purpose, name.unit)
+    });
+    let table: String = rows.collect();
+    format!("{REFERENCE_HEAD}{table}{REFERENCE_FOOT}")
+}

@@ -1,0 +1,170 @@
+//! One struct for each concern, each read from the environment by itself.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+use super::names;
+use super::values::{ConfigError, Env, wrong, wrong_value};
+
+const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
+
+/// Where the database is.
+#[derive(Clone, Debug)]
+pub struct DatabaseConfig {
+    pub url: SecretString,
+}
+
+impl DatabaseConfig {
+    pub fn from_env(env: Env<'_>) -> Result<Self, ConfigError> {
+        let name = &names::DATABASE_URL;
+        let value = env.text(name).ok_or_else(|| wrong(name, "is not set"))?;
+        if !value.starts_with("postgres://") && !value.starts_with("postgresql://") {
+            return Err(wrong_value(name, &value, "does not begin with postgres:// or postgresql://"));
+        }
+        Ok(Self { url: SecretString::from(value) })
+    }
+}
+
+/// Where the API listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerConfig {
+    pub listen: SocketAddr,
+}
+
+impl ServerConfig {
+    pub fn from_env(env: Env<'_>) -> Result<Self, ConfigError> {
+        let name = &names::JUGGERNAUT_LISTEN;
+        if env.text(name).is_none() && env.text(&names::PORT).is_some() {
+            let port = env.number(&names::PORT, 1..=u64::from(u16::MAX))?;
+            let port = u16::try_from(port).map_err(|_| wrong(&names::PORT, "is not a port"))?;
+            return Ok(Self { listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)) });
+        }
+        let value = env.text_or_default(name)?;
+        let listen =
+            value.parse().map_err(|_| wrong_value(name, &value, "is not ADDRESS:PORT with a numeric address"))?;
+        Ok(Self { listen })
+    }
+}
+
+/// How GitHub is reached.
+#[derive(Clone, Debug)]
+pub struct GitHubSettings {
+    pub api_url: Url,
+    pub token: Option<SecretString>,
+}
+
+impl GitHubSettings {
+    pub fn from_env(env: Env<'_>) -> Result<Self, ConfigError> {
+        Ok(Self { api_url: env.service_url(&names::GITHUB_API_URL)?, token: env.secret(&names::GITHUB_TOKEN)? })
+    }
+}
+
+/// How language models are reached.
+#[derive(Clone, Debug)]
+pub struct ModelSettings {
+    pub api_key: Option<SecretString>,
+    pub base_url: Url,
+}
+
+impl ModelSettings {
+    pub fn from_env(env: Env<'_>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            api_key: env.secret(&names::OPENROUTER_API_KEY)?,
+            base_url: env.service_url(&names::OPENROUTER_BASE_URL)?,
+        })
+    }
+}
+
+/// How this host works through the queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerConfig {
+    pub worker_id: Option<String>,
+    pub worker_type: Option<String>,
+    pub roles_dir: PathBuf,
+    pub concurrency: usize,
+    pub heartbeat: Duration,
+    pub lease: Duration,
+    pub poll: Duration,
+    /// How long running tasks get to finish when the host is told to stop.
+    pub grace: Duration,
+    pub log_retention: Duration,
+    pub cache_dir: Option<PathBuf>,
+}
+
+impl WorkerConfig {
+    pub fn from_env(env: Env<'_>) -> Result<Self, ConfigError> {
+        let concurrency = env.number(&names::JUGGERNAUT_CONCURRENCY, 1..=1024)?;
+        let retention_days = env.number(&names::JUGGERNAUT_LOG_RETENTION_DAYS, 1..=36_500)?;
+        Ok(Self {
+            worker_id: env.worker_name(&names::WORKER_ID)?,
+            worker_type: env.worker_name(&names::WORKER_TYPE)?,
+            roles_dir: PathBuf::from(env.text_or_default(&names::JUGGERNAUT_ROLES)?),
+            concurrency: usize::try_from(concurrency)
+                .map_err(|_| wrong(&names::JUGGERNAUT_CONCURRENCY, "is too large"))?,
+            heartbeat: Duration::from_secs(env.number(&names::JUGGERNAUT_HEARTBEAT_SECONDS, 1..=240)?),
+            lease: Duration::from_secs(env.number(&names::JUGGERNAUT_LEASE_SECONDS, 5..=3600)?),
+            poll: Duration::from_millis(env.number(&names::JUGGERNAUT_POLL_MS, 50..=60_000)?),
+            grace: Duration::from_secs(env.number(&names::JUGGERNAUT_GRACE_SECONDS, 0..=3600)?),
+            log_retention: Duration::from_secs(retention_days * SECONDS_PER_DAY),
+            cache_dir: env.text(&names::JUGGERNAUT_CACHE).map(PathBuf::from),
+        })
+    }
+}
+
+/// Shape of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// What the host logs about itself, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    pub filter: String,
+    pub format: LogFormat,
+}
+
+impl LogConfig {
+    pub fn from_env(env: Env<'_>) -> Result<Self, ConfigError> {
+        let filter = env.text_or_default(&names::RUST_LOG)?;
+        if tracing_subscriber::EnvFilter::try_new(&filter).is_err() {
+            return Err(wrong_value(&names::RUST_LOG, &filter, "is not a tracing filter"));
+        }
+        let value = env.text_or_default(&names::JUGGERNAUT_LOG_FORMAT)?;
+        let format = match value.as_str() {
+            "text" => LogFormat::Text,
+            "json" => LogFormat::Json,
+            _ => return Err(wrong_value(&names::JUGGERNAUT_LOG_FORMAT, &value, "is neither text nor json")),
+        };
+        Ok(Self { filter, format })
+    }
+}
+
+/// Everything that `serve` needs.
+#[derive(Clone, Debug)]
+pub struct HostConfig {
+    pub database: DatabaseConfig,
+    pub server: ServerConfig,
+    pub github: GitHubSettings,
+    pub model: ModelSettings,
+    pub worker: WorkerConfig,
+    pub log: LogConfig,
+}
+
+impl HostConfig {
+    pub fn from_env(env: Env<'_>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            database: DatabaseConfig::from_env(env)?,
+            server: ServerConfig::from_env(env)?,
+            github: GitHubSettings::from_env(env)?,
+            model: ModelSettings::from_env(env)?,
+            worker: WorkerConfig::from_env(env)?,
+            log: LogConfig::from_env(env)?,
+        })
+    }
+}

@@ -1,0 +1,80 @@
+//! What can go wrong in the database, as far as a caller can act on it.
+
+use crate::task::{TaskId, TaskStatus};
+
+/// Why the database did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    #[error("no task has the id {0}")]
+    UnknownTask(TaskId),
+    #[error("the task type does not exist; `GET /api/v1/task-types` lists those that do")]
+    UnknownTaskType,
+    #[error("no task has the id {}; a task can only depend on existing ones", join(.0))]
+    UnknownDependencies(Vec<TaskId>),
+    /// The task is in a status from which this is impossible.
+    #[error("task {id} is {from}, so it can not be {action}")]
+    WrongStatus { id: TaskId, from: TaskStatus, action: &'static str },
+    /// The same, found by the trigger.
+    #[error("{0}")]
+    Transition(String),
+    #[error("a task is completed only by evidence that the host verified")]
+    NoEvidence,
+    #[error(
+        "a principal is 1 to 63 letters, digits, '.', '_', '@' or '-', and begins with a letter or digit; for example \
+         alice@example.org"
+    )]
+    InvalidPrincipal,
+    #[error("no token's id begins with {0:?}")]
+    UnknownToken(String),
+    #[error("more than one token's id begins with {0:?}; give more of it")]
+    AmbiguousToken(String),
+    #[error("the migrations can not be applied: {0}")]
+    Migration(String),
+    /// It does not answer now; the same request may succeed later.
+    #[error("the database does not answer: {0}")]
+    Unavailable(String),
+    /// A defect of ours, or a damaged database.
+    #[error("the database refused: {0}")]
+    Internal(#[source] sqlx::Error),
+}
+
+fn join(ids: &[TaskId]) -> String {
+    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+impl From<sqlx::Error> for DbError {
+    fn from(error: sqlx::Error) -> Self {
+        if is_lost(&error) {
+            return Self::Unavailable(error.to_string());
+        }
+        let Some(refused) = error.as_database_error() else {
+            return Self::Internal(error);
+        };
+        match refused.constraint() {
+            Some("governance_tasks_task_type_fkey") => Self::UnknownTaskType,
+            Some("governance_tasks_status_transition") => Self::Transition(refused.message().to_owned()),
+            Some("governance_tasks_evidence") => Self::NoEvidence,
+            Some("task_dependencies_depends_on_fkey") => Self::UnknownDependencies(Vec::new()),
+            Some("api_tokens_principal_check") => Self::InvalidPrincipal,
+            Some(_) | None => Self::Internal(error),
+        }
+    }
+}
+
+/// Whether the connection, and not the query, is at fault.
+fn is_lost(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        // Connection exceptions, too many connections, shutdown and start-up of the server, wrong credentials, no
+        // such database.
+        sqlx::Error::Database(refused) => refused.code().is_some_and(|code| {
+            ["08", "28", "53"].iter().any(|class| code.starts_with(class)) || code.starts_with("57P") || code == "3D000"
+        }),
+        _ => false,
+    }
+}

@@ -1,0 +1,105 @@
+//! The database: all SQL of the host, behind typed methods of [`Db`].
+//!
+//! Invariants: no SQL outside this module; every list has a limit; a change that a person asked for and its line in
+//! the execution log are one transaction; what a caller can act on is a variant of [`DbError`], not a driver's error.
+
+mod error;
+pub mod logs;
+pub mod steps;
+pub mod task_types;
+pub mod task_views;
+pub mod tasks;
+pub mod tokens;
+pub mod workers;
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use secrecy::ExposeSecret as _;
+use sqlx::PgPool;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+use crate::config::DatabaseConfig;
+
+pub use error::DbError;
+
+/// Connections of one process.
+const CONNECTIONS_MAX: u32 = 20;
+/// How long a query waits for a connection before the database counts as lost.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Rows of one page, for every list there is.
+pub const PAGE_ROWS_MAX: u32 = 200;
+
+static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
+
+/// A pool of connections. Cheap to clone; all clones share the pool.
+#[derive(Clone, Debug)]
+pub struct Db {
+    pool: PgPool,
+}
+
+/// Whether requests can be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    Ready,
+    /// The database answers, but its tables are not those of this program.
+    MigrationsMissing {
+        newest_applied: i64,
+        newest_known: i64,
+    },
+}
+
+impl Db {
+    /// Connects, and fails if the database does not answer.
+    pub async fn connect(config: &DatabaseConfig) -> Result<Self, DbError> {
+        let options = PgConnectOptions::from_str(config.url.expose_secret())
+            .map_err(|_| DbError::Unavailable("DATABASE_URL is not a PostgreSQL URL".into()))?
+            .application_name("juggernaut");
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS_MAX)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_with(options)
+            .await?;
+        Ok(Self { pool })
+    }
+
+    pub fn from_pool(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Applies what is missing, under a lock, so that hosts which start together do not collide.
+    pub async fn migrate(&self) -> Result<(), DbError> {
+        MIGRATOR.run(&self.pool).await.map_err(|error| DbError::Migration(error.to_string()))
+    }
+
+    /// Whether the database answers and this program's migrations are applied.
+    pub async fn is_ready(&self) -> Result<Readiness, DbError> {
+        let newest_known = MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0);
+        // Unchecked: the table is the migrator's own and appears with its first run.
+        let exists: bool =
+            sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null").fetch_one(&self.pool).await?;
+        let newest_applied: i64 = if exists {
+            sqlx::query_scalar("select coalesce(max(version) filter (where success), 0) from _sqlx_migrations")
+                .fetch_one(&self.pool)
+                .await?
+        } else {
+            0
+        };
+        // A newer host may have migrated further: migrations only expand, so this program still works.
+        if newest_applied >= newest_known {
+            Ok(Readiness::Ready)
+        } else {
+            Ok(Readiness::MigrationsMissing { newest_applied, newest_known })
+        }
+    }
+}
+
+/// A page's rows as the database counts them. One more than the limit is let through: it tells whether a page follows.
+pub(crate) fn rows(limit: u32) -> i64 {
+    i64::from(limit.clamp(1, PAGE_ROWS_MAX + 1))
+}

@@ -1,0 +1,76 @@
+//! The journal as people read it: what a run called and when. Results stay in the database: they may be large, and
+//! they may be what a role was allowed to see but the reader is not.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+use super::{Db, DbError, rows};
+use crate::task::TaskId;
+
+/// Whether a call only looks, changes something, or waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "step_effect", rename_all = "snake_case")]
+pub enum StepEffectView {
+    Read,
+    Write,
+    Wait,
+}
+
+/// How far a call came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "step_state", rename_all = "snake_case")]
+pub enum StepStateView {
+    /// Begun; if nothing runs, the host died in between.
+    Intended,
+    Done,
+}
+
+/// One host call of a run.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct StepView {
+    pub attempt: i32,
+    pub position: i32,
+    pub interface: String,
+    pub function: String,
+    pub effect: StepEffectView,
+    pub state: StepStateView,
+    /// Long values are replaced by their length and digest.
+    #[schema(value_type = Value)]
+    pub arguments: Value,
+    #[serde(with = "time::serde::rfc3339")]
+    pub intended_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub done_at: Option<OffsetDateTime>,
+}
+
+impl Db {
+    /// The calls of an attempt (the newest if none is named), in order, after that position (-1: from the start).
+    pub async fn task_steps(
+        &self,
+        task: TaskId,
+        attempt: Option<i32>,
+        after: i32,
+        limit: u32,
+    ) -> Result<Vec<StepView>, DbError> {
+        let steps = sqlx::query_as!(
+            StepView,
+            r#"select attempt, position, interface, function, effect as "effect: StepEffectView",
+                state as "state: StepStateView", arguments, intended_at, done_at
+            from task_steps
+            where task_id = $1 and position > $3
+                and attempt = coalesce($2, (select max(attempt) from task_runs where task_id = $1))
+            order by position limit $4"#,
+            task as TaskId,
+            attempt,
+            after,
+            rows(limit)
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(steps)
+    }
+}

@@ -1,0 +1,102 @@
+//! The HTTP API under `/api/v1`, and the two health routes.
+//!
+//! Invariants: every error is an RFC 9457 problem document, whoever made it (`edge` sees to that); no handler runs
+//! before its caller's token allows it, because the permission is an argument of the handler ([`access::May`]); no
+//! SQL here; bodies, pages, streams and times have a named limit.
+
+mod access;
+mod cursor;
+mod document;
+mod edge;
+mod extract;
+mod health;
+mod logs;
+mod problem;
+mod stream;
+mod tasks;
+mod tokens;
+mod workers;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::middleware::from_fn;
+use tokio::sync::{Notify, Semaphore, watch};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::timeout::TimeoutLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::db::Db;
+
+pub use access::{Permission, allows};
+pub use cursor::Page;
+pub use problem::{FieldError, ProblemBody};
+pub use tokens::{CreatedToken, TokenDraft};
+
+/// Largest request body.
+pub const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Log streams that one host serves at the same time.
+pub const STREAMS_MAX: usize = 64;
+/// Longest time that a request may take; streams have their own.
+pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// What the handlers share. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ApiState {
+    pub db: Db,
+    /// Signalled when a task became claimable, so that an idle worker need not wait for its next look.
+    pub wake: Arc<Notify>,
+    /// True once the host stops: streams end then, and their readers go on elsewhere.
+    pub closing: watch::Receiver<bool>,
+    streams: Arc<Semaphore>,
+}
+
+impl ApiState {
+    pub fn new(db: Db, wake: Arc<Notify>, closing: watch::Receiver<bool>) -> Self {
+        Self { db, wake, closing, streams: Arc::new(Semaphore::new(STREAMS_MAX)) }
+    }
+}
+
+/// The whole API, ready to be served.
+pub fn router(state: ApiState) -> Router {
+    let (router, document) = routes().split_for_parts();
+    let document = Arc::from(document::render(document));
+    router
+        .route("/api/v1/openapi.json", axum::routing::get(move || document::serve(Arc::clone(&document))))
+        .fallback(edge::unknown_route)
+        .method_not_allowed_fallback(edge::wrong_method)
+        // `extract::ApiJson` limits bodies itself, after the caller was found to be allowed.
+        .layer(DefaultBodyLimit::disable())
+        .layer(CatchPanicLayer::custom(edge::panicked))
+        .layer(from_fn(edge::edge))
+        .with_state(state)
+}
+
+/// The OpenAPI document of [`router`].
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    document::complete(routes().split_for_parts().1)
+}
+
+fn routes() -> OpenApiRouter<ApiState> {
+    let timed = OpenApiRouter::new()
+        .routes(routes!(tasks::create_task, tasks::list_tasks))
+        .routes(routes!(tasks::show_task))
+        .routes(routes!(tasks::cancel_task))
+        .routes(routes!(tasks::retry_task))
+        .routes(routes!(logs::list_task_logs))
+        .routes(routes!(logs::list_task_steps))
+        .routes(routes!(workers::list_workers))
+        .routes(routes!(workers::list_task_types))
+        .routes(routes!(tokens::create_token, tokens::list_tokens))
+        .routes(routes!(tokens::revoke_token))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIME_MAX));
+    let untimed = OpenApiRouter::new().routes(routes!(stream::stream_task_logs));
+    OpenApiRouter::with_openapi(document::head())
+        .routes(routes!(health::alive))
+        .routes(routes!(health::ready))
+        .nest("/api/v1", timed.merge(untimed))
+}

@@ -1,0 +1,128 @@
+//! Tasks: create, look, cancel, retry.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::response::{AppendHeaders, IntoResponse};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::access::{ChangeTasks, May, Read};
+use super::cursor::{Page, decode, encode};
+use super::extract::{ApiJson, ApiQuery, TaskPath, page_limit};
+use super::problem::Problem;
+use super::ApiState;
+use crate::db::task_views::{TaskCursor, TaskDetail, TaskFilter, TaskSummary};
+use crate::task::{NewTask, Priority, TaskDraft, TaskId, TaskStatus};
+
+/// Wakes a worker if there is something to claim now.
+fn wake(state: &ApiState, task: &TaskSummary) {
+    if task.status == TaskStatus::Pending {
+        state.wake.notify_one();
+    }
+}
+
+/// Create a task
+///
+/// High and critical risk waits for approval, open dependencies suspend; otherwise the task is claimable at once.
+#[utoipa::path(post, path = "/tasks", tag = "tasks", request_body = TaskDraft,
+    responses((status = 201, description = "Created", body = TaskSummary,
+        headers(("Location" = String, description = "Path of the task")))))]
+pub(super) async fn create_task(
+    State(state): State<ApiState>,
+    caller: May<ChangeTasks>,
+    ApiJson(draft): ApiJson<TaskDraft>,
+) -> Result<impl IntoResponse, Problem> {
+    let task = NewTask::admit(draft)?;
+    let task = state.db.create_task(&task, &caller.principal.name).await?;
+    wake(&state, &task);
+    let location = format!("/api/v1/tasks/{}", task.id);
+    Ok((StatusCode::CREATED, AppendHeaders([(LOCATION, location)]), Json(task)))
+}
+
+/// Which tasks, and which page of them.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListTasks {
+    #[param(inline)]
+    status: Option<TaskStatus>,
+    /// One of the task types, for example `code`.
+    #[serde(rename = "type")]
+    task_type: Option<String>,
+    #[param(inline)]
+    priority: Option<Priority>,
+    assigned_worker: Option<String>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+    /// Rows of the page: 1 to 200, 50 if unset.
+    limit: Option<u32>,
+}
+
+/// List tasks, newest first
+#[utoipa::path(get, path = "/tasks", tag = "tasks", params(ListTasks),
+    responses((status = 200, description = "A page of tasks", body = Page<TaskSummary>)))]
+pub(super) async fn list_tasks(
+    State(state): State<ApiState>,
+    _caller: May<Read>,
+    ApiQuery(query): ApiQuery<ListTasks>,
+) -> Result<Json<Page<TaskSummary>>, Problem> {
+    let ListTasks { status, task_type, priority, assigned_worker, cursor, limit } = query;
+    let limit = page_limit(limit)?;
+    let filter = TaskFilter { status, task_type, priority, assigned_worker };
+    let after = match cursor {
+        None => TaskCursor::START,
+        Some(cursor) => {
+            let (created_at, id) = decode(&cursor)?;
+            TaskCursor { created_at, id: TaskId(id) }
+        }
+    };
+    let tasks = state.db.list_tasks(&filter, after, limit + 1).await?;
+    Ok(Json(Page::cut(tasks, limit, |task| {
+        let TaskCursor { created_at, id } = task.cursor();
+        encode(created_at, id.0)
+    })))
+}
+
+/// Show a task, with its dependencies, evidence and newest run
+#[utoipa::path(get, path = "/tasks/{id}", tag = "tasks", params(("id" = TaskId, Path, description = "The task's id")),
+    responses((status = 200, description = "The task", body = TaskDetail)))]
+pub(super) async fn show_task(
+    State(state): State<ApiState>,
+    _caller: May<Read>,
+    TaskPath(id): TaskPath,
+) -> Result<Json<TaskDetail>, Problem> {
+    Ok(Json(state.db.task(id).await?))
+}
+
+/// Cancel a task
+///
+/// Any task that has not ended. A run that is under way can write nothing more.
+#[utoipa::path(post, path = "/tasks/{id}/cancel", tag = "tasks",
+    params(("id" = TaskId, Path, description = "The task's id")),
+    responses((status = 200, description = "The cancelled task", body = TaskSummary)))]
+pub(super) async fn cancel_task(
+    State(state): State<ApiState>,
+    caller: May<ChangeTasks>,
+    TaskPath(id): TaskPath,
+) -> Result<Json<TaskSummary>, Problem> {
+    Ok(Json(state.db.cancel_task(id, &caller.principal.name).await?))
+}
+
+/// Retry a task
+///
+/// One more attempt for a task that failed, was cancelled or ended as a dead letter. High and critical risk waits
+/// for approval again.
+#[utoipa::path(post, path = "/tasks/{id}/retry", tag = "tasks",
+    params(("id" = TaskId, Path, description = "The task's id")),
+    responses((status = 200, description = "The task in its next attempt", body = TaskSummary)))]
+pub(super) async fn retry_task(
+    State(state): State<ApiState>,
+    caller: May<ChangeTasks>,
+    TaskPath(id): TaskPath,
+) -> Result<Json<TaskSummary>, Problem> {
+    let task = state.db.retry_task(id, &caller.principal.name).await?;
+    wake(&state, &task);
+    Ok(Json(task))
+}

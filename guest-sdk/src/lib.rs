@@ -1,1 +1,109 @@
+//! Write a Juggernaut role in Rust.
+//!
+//! A role is a function from its task to an outcome. It runs as a WebAssembly component: no files, no network, no
+//! environment, only the capabilities that its manifest grants, each a module of this crate behind a cargo feature of
+//! the same name. A call to a capability whose feature is off does not compile; a component that imports more than
+//! `capabilities.toml` grants is refused when it is loaded.
+//!
+//! ```
+//! use juggernaut_guest::{Assignment, Evidence, Failure, github_read, info};
+//!
+//! fn run(task: Assignment) -> Result<Evidence, Failure> {
+//!     info!("attempt {} at {}", task.attempt, task.title);
+//!     let readme = github_read::get_file("demo/sample", "README.md", "main")?;
+//!     let lines = String::from_utf8_lossy(&readme.content).lines().count();
+//!     Err(Failure::final_("this example only counts: ").because(format!("{lines} lines")))
+//! }
+//!
+//! juggernaut_guest::role!(run);
+//! # fn main() {}
+//! ```
+//!
+//! What a run may depend on: its task, the answers of its host calls, and the clock and random numbers of the standard
+//! library, which the host makes repeatable. When the host restarts, the role runs again from the start and is fed the
+//! recorded answers; a role that then makes another call than the recorded one is stopped as non-deterministic.
+//!
+//! A host call that has to wait (a durable sleep, an approval) suspends the run; the role notices nothing. A panic ends
+//! the attempt; its message and location are in the execution log.
 
+#[doc(hidden)]
+#[allow(missing_docs, clippy::all, unsafe_code)]
+pub mod bindings;
+mod evidence;
+mod failure;
+#[doc(hidden)]
+pub mod log;
+mod start;
+
+use bindings::juggernaut::host;
+
+pub use evidence::Evidence;
+pub use failure::Failure;
+pub use host::task::{Assignment, Criterion, Level, Risk};
+pub use host::types::{Error, RetryHint};
+#[doc(hidden)]
+pub use start::start;
+
+/// What the role was given, and the journal.
+pub mod task {
+    use crate::bindings::juggernaut::host::task;
+
+    /// The journal position of the newest host call of this attempt: what evidence refers to.
+    pub fn last_step() -> Option<u32> {
+        task::last_step()
+    }
+}
+
+/// Reading repositories.
+#[cfg(feature = "github-read")]
+pub mod github_read {
+    pub use crate::bindings::juggernaut::host::github_read::*;
+}
+
+/// Writing to the task's branch and opening its pull request.
+#[cfg(feature = "github-write")]
+pub mod github_write {
+    pub use crate::bindings::juggernaut::host::github_write::*;
+}
+
+/// Merging the task's pull request.
+#[cfg(feature = "github-merge")]
+pub mod github_merge {
+    pub use crate::bindings::juggernaut::host::github_merge::*;
+}
+
+/// Durable sleep.
+#[cfg(feature = "timer")]
+pub mod timer {
+    use std::time::Duration;
+
+    use crate::Error;
+    use crate::bindings::juggernaut::host::timer;
+
+    /// Returns no earlier than `duration` from now. The run is suspended meanwhile, and costs nothing.
+    pub fn sleep(duration: Duration) -> Result<(), Error> {
+        timer::sleep(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// Files of this run.
+#[cfg(feature = "scratch")]
+pub mod scratch {
+    pub use crate::bindings::juggernaut::host::scratch::*;
+}
+
+/// Makes a function the role: `fn(Assignment) -> Result<Evidence, Failure>`.
+#[macro_export]
+macro_rules! role {
+    ($run:path) => {
+        struct JuggernautRole;
+
+        impl $crate::bindings::Guest for JuggernautRole {
+            fn run() -> $crate::bindings::Outcome {
+                $crate::start($run)
+            }
+        }
+
+        $crate::bindings::export_role!(JuggernautRole with_types_in $crate::bindings);
+    };
+}

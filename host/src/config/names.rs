@@ -60,6 +60,8 @@ names! {
         "seconds, 5 to 3600", Some("60"), "60", false;
     JUGGERNAUT_POLL_MS: "Time between two looks at the queue while idle",
         "milliseconds, 50 to 60000", Some("500"), "500", false;
+    JUGGERNAUT_RETRY_MS: "Pause before a failed task's second attempt; it doubles with each further one",
+        "milliseconds, 10 to 3600000", Some("5000"), "5000", false;
     JUGGERNAUT_GRACE_SECONDS: "How long a stopping host lets its runs finish before it hands them back",
         "seconds, 0 to 3600", Some("30"), "30", false;
     JUGGERNAUT_LOG_RETENTION_DAYS: "How long the execution log is kept",

@@ -89,6 +89,8 @@ pub struct WorkerConfig {
     pub heartbeat: Duration,
     pub lease: Duration,
     pub poll: Duration,
+    /// Pause before a second attempt.
+    pub retry: Duration,
     /// How long running tasks get to finish when the host is told to stop.
     pub grace: Duration,
     pub log_retention: Duration,
@@ -108,6 +110,7 @@ impl WorkerConfig {
             heartbeat: Duration::from_secs(env.number(&names::JUGGERNAUT_HEARTBEAT_SECONDS, 1..=240)?),
             lease: Duration::from_secs(env.number(&names::JUGGERNAUT_LEASE_SECONDS, 5..=3600)?),
             poll: Duration::from_millis(env.number(&names::JUGGERNAUT_POLL_MS, 50..=60_000)?),
+            retry: Duration::from_millis(env.number(&names::JUGGERNAUT_RETRY_MS, 10..=3_600_000)?),
             grace: Duration::from_secs(env.number(&names::JUGGERNAUT_GRACE_SECONDS, 0..=3600)?),
             log_retention: Duration::from_secs(retention_days * SECONDS_PER_DAY),
             cache_dir: env.text(&names::JUGGERNAUT_CACHE).map(PathBuf::from),

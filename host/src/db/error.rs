@@ -33,9 +33,21 @@ pub enum DbError {
     /// It does not answer now; the same request may succeed later.
     #[error("the database does not answer: {0}")]
     Unavailable(String),
+    /// The claim has ended: another worker holds the task, or nobody does. Whoever gets this writes nothing more.
+    #[error("the task's lease is lost")]
+    LeaseLost,
+    /// What is stored contradicts itself.
+    #[error("the database holds something impossible in {0}")]
+    Corrupt(&'static str),
     /// A defect of ours, or a damaged database.
     #[error("the database refused: {0}")]
     Internal(#[source] sqlx::Error),
+}
+
+impl DbError {
+    pub(super) fn corrupt(place: &'static str) -> Self {
+        Self::Corrupt(place)
+    }
 }
 
 fn join(ids: &[TaskId]) -> String {

@@ -4,8 +4,13 @@
 //! the execution log are one transaction; what a caller can act on is a variant of [`DbError`], not a driver's error.
 
 mod error;
+pub mod journal;
 pub mod logs;
+pub mod outcomes;
+pub mod queue;
+pub mod registry;
 pub mod steps;
+pub mod sweep;
 pub mod task_types;
 pub mod task_views;
 pub mod tasks;

@@ -99,11 +99,7 @@ impl Db {
     }
 }
 
-async fn set_state(
-    transaction: &mut Transaction<'_, Postgres>,
-    key: &RunKey,
-    ending: &Ending,
-) -> Result<u64, DbError> {
+async fn set_state(transaction: &mut Transaction<'_, Postgres>, key: &RunKey, ending: &Ending) -> Result<u64, DbError> {
     let (task, lease) = (key.task.0, key.lease.0);
     let query = match ending {
         Ending::Completed { evidence, text } => sqlx::query!(

@@ -87,7 +87,8 @@ fn digest(secret: &str) -> Vec<u8> {
     Sha256::digest(secret.as_bytes()).to_vec()
 }
 
-fn new_secret() -> Result<SecretString, DbError> {
+/// 256 random bits, as text.
+pub fn new_secret() -> Result<SecretString, DbError> {
     let mut bytes = [0_u8; SECRET_BYTES];
     getrandom::fill(&mut bytes)
         .map_err(|error| DbError::Unavailable(format!("the system has no random numbers: {error}")))?;
@@ -95,6 +96,17 @@ fn new_secret() -> Result<SecretString, DbError> {
 }
 
 impl Db {
+    /// Revokes every live token of a principal.
+    pub async fn revoke_tokens_of(&self, principal: &str) -> Result<u64, DbError> {
+        let revoked = sqlx::query!(
+            "update api_tokens set revoked_at = now() where principal = $1 and revoked_at is null",
+            principal
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(revoked.rows_affected())
+    }
+
     /// Makes a token in the name of `by`. Its secret is in the answer and nowhere else.
     pub async fn create_token(
         &self,

@@ -49,7 +49,10 @@ fn judge_merge(task: &Task, claim: &Claim, world: &World) -> Result<Verified, Re
     }
     check_pull_request(task, &payload, repository, pull_request)?;
     if !world.own_commits.contains(&pull_request.head_sha) {
-        return refuse(format!("the merged head {} is not a commit that this task's calls made", pull_request.head_sha));
+        return refuse(format!(
+            "the merged head {} is not a commit that this task's calls made",
+            pull_request.head_sha
+        ));
     }
     let criteria = answer_criteria(task, claim, world)?;
     let mut steps: BTreeSet<u32> = criteria.iter().flat_map(|criterion| criterion.steps.iter().copied()).collect();

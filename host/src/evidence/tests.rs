@@ -67,7 +67,11 @@ fn world(task: &Task) -> World {
 
 fn claim() -> Claim {
     let repository = Ok(Repository::parse("demo/sample").unwrap());
-    Claim { summary: "did it".to_owned(), proof: Some(Proof::MergedPullRequest { repository, number: 7 }), answers: vec![] }
+    Claim {
+        summary: "did it".to_owned(),
+        proof: Some(Proof::MergedPullRequest { repository, number: 7 }),
+        answers: vec![],
+    }
 }
 
 fn refused(task: &Task, claim: &Claim, world: &World, because: &str) {
@@ -88,7 +92,8 @@ fn a_merge_by_this_run_is_evidence() {
 #[test]
 fn prose_is_never_evidence() {
     let task = task(vec![]);
-    for summary in ["Done", "Completed the task", "Fixed it", "Merged PR #7: https://github.com/demo/sample/pull/7", ""] {
+    for summary in ["Done", "Completed the task", "Fixed it", "Merged PR #7: https://github.com/demo/sample/pull/7", ""]
+    {
         let claim = Claim { summary: summary.to_owned(), proof: None, answers: vec![] };
         refused(&task, &claim, &world(&task), "is prose");
     }

@@ -6,9 +6,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{
-    Components, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, ResponseBuilder,
-};
+use utoipa::openapi::{Components, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{FieldError, ProblemBody};
@@ -32,7 +30,9 @@ pub(super) fn head() -> OpenApi {
 /// Adds what every operation has: a problem document for any error, and the token.
 pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     let components = document.components.get_or_insert_with(Components::new);
-    components.security_schemes.insert(SCHEME.to_owned(), SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)).into());
+    components
+        .security_schemes
+        .insert(SCHEME.to_owned(), SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)).into());
     for (name, schema) in [(ProblemBody::name(), ProblemBody::schema()), (FieldError::name(), FieldError::schema())] {
         components.schemas.insert(name.into_owned(), schema);
     }

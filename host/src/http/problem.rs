@@ -121,7 +121,12 @@ impl Problem {
     }
 
     pub(super) fn malformed_json(problem: &str) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "malformed-json", "Malformed JSON", format!("The body is not JSON: {problem}"))
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "malformed-json",
+            "Malformed JSON",
+            format!("The body is not JSON: {problem}"),
+        )
     }
 
     /// The body is JSON, but not what this route takes.
@@ -196,13 +201,14 @@ impl From<DbError> for Problem {
             DbError::UnknownTaskType => Self::invalid_field("task_type", "does not exist", text),
             DbError::UnknownDependencies(_) => Self::invalid_field("depends_on", &text, text.clone()),
             DbError::InvalidPrincipal => Self::invalid_field("principal", "is not a principal's name", text),
-            DbError::WrongStatus { .. }
-            | DbError::Transition(_)
-            | DbError::NoEvidence
-            | DbError::AmbiguousToken(_) => Self::conflict(text),
+            DbError::WrongStatus { .. } | DbError::Transition(_) | DbError::NoEvidence | DbError::AmbiguousToken(_) => {
+                Self::conflict(text)
+            }
             // The driver's words may name addresses, so they go to the log alone.
             DbError::Unavailable(_) => Self::unavailable("The database does not answer; try again").with_cause(text),
-            DbError::Migration(_) | DbError::Internal(_) => Self::internal(text),
+            DbError::LeaseLost | DbError::Corrupt(_) | DbError::Migration(_) | DbError::Internal(_) => {
+                Self::internal(text)
+            }
         }
     }
 }

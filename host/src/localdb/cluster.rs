@@ -34,30 +34,18 @@ pub(super) fn existing_version(data: &Path) -> Result<Option<u32>, LocalDbError>
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(LocalDbError::io("look at", data)(error)),
     }
-    let damaged = |problem: String| LocalDbError::Damaged {
-        data: data.to_owned(),
-        problem,
-    };
+    let damaged = |problem: String| LocalDbError::Damaged { data: data.to_owned(), problem };
     let text = fs::read_to_string(data.join("PG_VERSION"))
         .map_err(|error| damaged(format!("its PG_VERSION can not be read: {error}")))?;
-    let major = text
-        .trim()
-        .parse()
-        .map_err(|_| damaged(format!("its PG_VERSION is `{}`", text.trim())))?;
+    let major = text.trim().parse().map_err(|_| damaged(format!("its PG_VERSION is `{}`", text.trim())))?;
     Ok(Some(major))
 }
 
 /// Runs initdb for a new cluster at `place.data`.
-pub(super) async fn create(
-    place: &Place,
-    account: &Account,
-    binaries: &Binaries,
-) -> Result<(), LocalDbError> {
+pub(super) async fn create(place: &Place, account: &Account, binaries: &Binaries) -> Result<(), LocalDbError> {
     remove_unfinished(&place.base)?;
     // A name of this attempt: the initdb of a killed run may take a moment to end.
-    let unfinished = place
-        .base
-        .join(format!("{UNFINISHED_PREFIX}{}", std::process::id()));
+    let unfinished = place.base.join(format!("{UNFINISHED_PREFIX}{}", std::process::id()));
     let arguments = [
         OsStr::new("--pgdata"),
         unfinished.as_os_str(),
@@ -74,14 +62,12 @@ pub(super) async fn create(
     let program = binaries.dir.join("initdb");
     let mut initdb = Supervised::spawn(account, &log, &program, arguments)?;
     match initdb.wait(INITDB_LIMIT).await? {
-        Some(status) if status.success() => fs::rename(&unfinished, &place.data)
-            .map_err(LocalDbError::io("name the cluster", &place.data)),
+        Some(status) if status.success() => {
+            fs::rename(&unfinished, &place.data).map_err(LocalDbError::io("name the cluster", &place.data))
+        }
         ended => Err(LocalDbError::Initdb {
             data: place.data.clone(),
-            outcome: ended.map_or_else(
-                || format!("not finished after {INITDB_LIMIT:?}"),
-                |status| status.to_string(),
-            ),
+            outcome: ended.map_or_else(|| format!("not finished after {INITDB_LIMIT:?}"), |status| status.to_string()),
             output: initdb.log_tail(),
         }),
     }
@@ -92,11 +78,7 @@ fn remove_unfinished(base: &Path) -> Result<(), LocalDbError> {
     let entries = fs::read_dir(base).map_err(LocalDbError::io("list", base))?;
     for entry in entries {
         let entry = entry.map_err(LocalDbError::io("list", base))?;
-        if !entry
-            .file_name()
-            .as_bytes()
-            .starts_with(UNFINISHED_PREFIX.as_bytes())
-        {
+        if !entry.file_name().as_bytes().starts_with(UNFINISHED_PREFIX.as_bytes()) {
             continue;
         }
         // What can not be deleted now, because that initdb is still ending, is in nobody's way.
@@ -124,24 +106,15 @@ pub(super) async fn wait_for_old_server(data: &Path) -> Result<(), LocalDbError>
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(LocalDbError::io("read", pid_file)(error)),
         };
-        let pid = text
-            .lines()
-            .next()
-            .and_then(|line| line.trim().parse().ok());
+        let pid = text.lines().next().and_then(|line| line.trim().parse().ok());
         let Some(pid) = pid.filter(|pid| is_server_of(*pid, data)) else {
             return match fs::remove_file(&pid_file) {
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    Err(LocalDbError::io("delete", pid_file)(error))
-                }
+                Err(error) if error.kind() != ErrorKind::NotFound => Err(LocalDbError::io("delete", pid_file)(error)),
                 Ok(()) | Err(_) => Ok(()),
             };
         };
         if began.elapsed() > OLD_SERVER_WAIT {
-            return Err(LocalDbError::OldServer {
-                pid,
-                data: data.to_owned(),
-                waited_secs: OLD_SERVER_WAIT.as_secs(),
-            });
+            return Err(LocalDbError::OldServer { pid, data: data.to_owned(), waited_secs: OLD_SERVER_WAIT.as_secs() });
         }
         tokio::time::sleep(OLD_SERVER_POLL).await;
     }
@@ -165,11 +138,7 @@ fn is_server_of(pid: u32, data: &Path) -> bool {
 
 /// At most `max` characters from the end.
 pub(super) fn last_chars(text: &str, max: usize) -> &str {
-    let start = text
-        .char_indices()
-        .rev()
-        .nth(max.saturating_sub(1))
-        .map_or(0, |(index, _)| index);
+    let start = text.char_indices().rev().nth(max.saturating_sub(1)).map_or(0, |(index, _)| index);
     &text[start..]
 }
 

@@ -28,12 +28,7 @@ pub enum LocalDbError {
         "no PostgreSQL {minimum} or newer was found ({searched}), and it could not be downloaded ({download}); \
          install it with `{install}`, or set DATABASE_URL to a server that you run yourself"
     )]
-    NoBinaries {
-        minimum: u32,
-        searched: String,
-        download: String,
-        install: &'static str,
-    },
+    NoBinaries { minimum: u32, searched: String, download: String, install: &'static str },
 
     #[error(
         "another process{holder} already runs the local database of {home}; stop that process, \
@@ -45,21 +40,13 @@ pub enum LocalDbError {
         "the PostgreSQL with process id {pid}, left by an earlier run, still uses {data} after {waited_secs} s; \
          stop it with `kill -INT {pid}`, then try again", data = data.display()
     )]
-    OldServer {
-        pid: u32,
-        data: PathBuf,
-        waited_secs: u64,
-    },
+    OldServer { pid: u32, data: PathBuf, waited_secs: u64 },
 
     #[error(
         "{data} was made by PostgreSQL {cluster}, but only {installed} is installed; install PostgreSQL {cluster}, \
          or delete {data} to begin with an empty database", data = data.display()
     )]
-    VersionMismatch {
-        data: PathBuf,
-        cluster: u32,
-        installed: String,
-    },
+    VersionMismatch { data: PathBuf, cluster: u32, installed: String },
 
     #[error(
         "{data} is not a PostgreSQL cluster ({problem}); delete it to begin with an empty database", data = data.display()
@@ -86,29 +73,16 @@ pub enum LocalDbError {
     NoUnprivilegedUser,
 
     #[error("initdb failed for {data} ({outcome}):\n{output}\nCorrect that and try again", data = data.display())]
-    Initdb {
-        data: PathBuf,
-        outcome: String,
-        output: String,
-    },
+    Initdb { data: PathBuf, outcome: String, output: String },
 
     #[error("PostgreSQL stopped while starting ({status}); the end of {log}:\n{tail}\nCorrect that and try again", log = log.display())]
-    Died {
-        status: String,
-        log: PathBuf,
-        tail: String,
-    },
+    Died { status: String, log: PathBuf, tail: String },
 
     #[error(
         "PostgreSQL accepted no connection within {waited_secs} s ({last}); the end of {log}:\n{tail}\n\
          If the machine is merely slow, try again", log = log.display()
     )]
-    NotReady {
-        waited_secs: u64,
-        last: String,
-        log: PathBuf,
-        tail: String,
-    },
+    NotReady { waited_secs: u64, last: String, log: PathBuf, tail: String },
 
     #[error(
         "PostgreSQL did not stop within {waited_secs} s; see {log}; it goes on stopping by itself, or end it with \
@@ -119,9 +93,7 @@ pub enum LocalDbError {
     #[error("PostgreSQL ended with {status} when it was stopped; see {log}; the next start recovers what was committed", log = log.display())]
     StopFailed { status: String, log: PathBuf },
 
-    #[error(
-        "`{name}` is not a database name; use a letter or _, then up to 62 lower-case letters, digits or _"
-    )]
+    #[error("`{name}` is not a database name; use a letter or _, then up to 62 lower-case letters, digits or _")]
     InvalidName { name: String },
 
     #[error("could not create the database `{name}`: {source}; see the log {log}", log = log.display())]
@@ -135,16 +107,9 @@ pub enum LocalDbError {
 
 impl LocalDbError {
     /// For `map_err`: says what was done to which path.
-    pub(super) fn io(
-        action: &'static str,
-        path: impl Into<PathBuf>,
-    ) -> impl FnOnce(io::Error) -> LocalDbError {
+    pub(super) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> LocalDbError {
         let path = path.into();
-        move |source| LocalDbError::Io {
-            action,
-            path,
-            source,
-        }
+        move |source| LocalDbError::Io { action, path, source }
     }
 
     /// For `map_err`: says which program could not be run.

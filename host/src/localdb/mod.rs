@@ -59,11 +59,7 @@ const SETTINGS: [&str; 8] = [
 const DATABASE_NAME_CHARS_MAX: usize = 63;
 
 /// What stays readable in a URL and means nothing there.
-const URL_ENCODED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'/')
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.');
+const URL_ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.');
 
 /// A running private server. Dropping it stops the server in good order, without waiting; [`LocalDb::stop`] waits.
 #[derive(Debug)]
@@ -79,9 +75,7 @@ impl LocalDb {
     /// Starts the server of `home` (created if absent), making its cluster first where there is none.
     pub async fn start(home: &Path) -> Result<LocalDb, LocalDbError> {
         fs::create_dir_all(home).map_err(LocalDbError::io("create the directory", home))?;
-        let home = home
-            .canonicalize()
-            .map_err(LocalDbError::io("resolve the path", home))?;
+        let home = home.canonicalize().map_err(LocalDbError::io("resolve the path", home))?;
         let lock = lock(&home)?;
         let account = Account::detect()?;
         let place = Place::prepare(&home, &account)?;
@@ -94,12 +88,7 @@ impl LocalDb {
         cluster::wait_for_old_server(&place.data).await?;
 
         let server = launch(&place, &account, &binaries)?;
-        let mut db = LocalDb {
-            server,
-            place,
-            binaries,
-            _lock: lock,
-        };
+        let mut db = LocalDb { server, place, binaries, _lock: lock };
         db.wait_until_ready().await?;
         tracing::debug!(data = %db.data_dir().display(), version = db.binaries.major, "local database is ready");
         Ok(db)
@@ -121,22 +110,13 @@ impl LocalDb {
     /// Creates the database `name` unless it exists.
     pub async fn ensure_database(&self, name: &str) -> Result<(), LocalDbError> {
         if !is_plain_name(name) {
-            return Err(LocalDbError::InvalidName {
-                name: name.to_owned(),
-            });
+            return Err(LocalDbError::InvalidName { name: name.to_owned() });
         }
-        let failed = |source| LocalDbError::CreateDatabase {
-            name: name.to_owned(),
-            log: self.server.log().to_owned(),
-            source,
-        };
-        let mut connection = PgConnection::connect(&self.url("postgres"))
-            .await
-            .map_err(failed)?;
+        let failed =
+            |source| LocalDbError::CreateDatabase { name: name.to_owned(), log: self.server.log().to_owned(), source };
+        let mut connection = PgConnection::connect(&self.url("postgres")).await.map_err(failed)?;
         // Safe as text: `is_plain_name` leaves nothing to escape, and a name can not be a parameter.
-        let created = sqlx::query(AssertSqlSafe(format!("create database \"{name}\"")))
-            .execute(&mut connection)
-            .await;
+        let created = sqlx::query(AssertSqlSafe(format!("create database \"{name}\""))).execute(&mut connection).await;
         match created {
             Err(error) if !says_it_exists(&error) => return Err(failed(error)),
             Ok(_) | Err(_) => {}
@@ -149,14 +129,12 @@ impl LocalDb {
         self.server.request_stop();
         match self.server.wait(STOP_LIMIT).await? {
             Some(status) if status.success() => Ok(()),
-            Some(status) => Err(LocalDbError::StopFailed {
-                status: status.to_string(),
-                log: self.server.log().to_owned(),
-            }),
-            None => Err(LocalDbError::StopTimeout {
-                waited_secs: STOP_LIMIT.as_secs(),
-                log: self.server.log().to_owned(),
-            }),
+            Some(status) => {
+                Err(LocalDbError::StopFailed { status: status.to_string(), log: self.server.log().to_owned() })
+            }
+            None => {
+                Err(LocalDbError::StopTimeout { waited_secs: STOP_LIMIT.as_secs(), log: self.server.log().to_owned() })
+            }
         }
     }
 
@@ -183,11 +161,7 @@ impl LocalDb {
             };
             let log = self.server.log().to_owned();
             if let Some(status) = self.server.exited()? {
-                return Err(LocalDbError::Died {
-                    status: status.to_string(),
-                    log,
-                    tail: self.server.log_tail(),
-                });
+                return Err(LocalDbError::Died { status: status.to_string(), log, tail: self.server.log_tail() });
             }
             if began.elapsed() > READY_LIMIT {
                 return Err(LocalDbError::NotReady {
@@ -216,8 +190,7 @@ fn lock(home: &Path) -> Result<File, LocalDbError> {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut pid = String::new();
-            file.read_to_string(&mut pid)
-                .map_err(LocalDbError::io("read the lock", &path))?;
+            file.read_to_string(&mut pid).map_err(LocalDbError::io("read the lock", &path))?;
             return Err(LocalDbError::AlreadyRunning {
                 home: home.to_owned(),
                 holder: match pid.trim() {
@@ -237,11 +210,7 @@ fn lock(home: &Path) -> Result<File, LocalDbError> {
     Ok(file)
 }
 
-fn launch(
-    place: &Place,
-    account: &Account,
-    binaries: &Binaries,
-) -> Result<Supervised, LocalDbError> {
+fn launch(place: &Place, account: &Account, binaries: &Binaries) -> Result<Supervised, LocalDbError> {
     let mut arguments = vec!["-D".into(), place.data.clone().into_os_string()];
     for setting in SETTINGS {
         arguments.extend(["-c".into(), setting.into()]);
@@ -259,9 +228,7 @@ fn quoted_directory(directory: &Path) -> PathBuf {
 fn is_plain_name(name: &str) -> bool {
     name.len() <= DATABASE_NAME_CHARS_MAX
         && name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
-        && name
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
 /// duplicate_database, or unique_violation where two processes create it at once.

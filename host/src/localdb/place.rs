@@ -62,45 +62,30 @@ impl Place {
 /// Finds or makes the directory of the cluster; true if it lies outside `home`.
 ///
 /// What is at `home/postgres` decides, since that is where an earlier run recorded its choice.
-fn base_directory(
-    home: &Path,
-    short_name: &str,
-    account: &Account,
-) -> Result<(PathBuf, bool), LocalDbError> {
+fn base_directory(home: &Path, short_name: &str, account: &Account) -> Result<(PathBuf, bool), LocalDbError> {
     let inside = home.join("postgres");
     // Some systems clear files in /var/tmp that nobody touched for a month; it is still the one directory that
     // every account reaches and that outlives a reboot.
     let outside = Path::new("/var/tmp").join(short_name);
     match fs::symlink_metadata(&inside) {
         Ok(found) if found.is_symlink() => {
-            let target =
-                fs::read_link(&inside).map_err(LocalDbError::io("read the link", &inside))?;
+            let target = fs::read_link(&inside).map_err(LocalDbError::io("read the link", &inside))?;
             if target != outside {
                 return Err(LocalDbError::Untrusted {
-                    problem: format!(
-                        "links to {}, not to {}",
-                        target.display(),
-                        outside.display()
-                    ),
+                    problem: format!("links to {}, not to {}", target.display(), outside.display()),
                     path: inside,
                 });
             }
             private_directory(&outside, account)?;
             Ok((outside, true))
         }
-        Ok(_) if !account.can_reach(home)? => Err(LocalDbError::Unreachable {
-            path: inside,
-            user: account.name(),
-        }),
+        Ok(_) if !account.can_reach(home)? => Err(LocalDbError::Unreachable { path: inside, user: account.name() }),
         Err(error) if error.kind() == ErrorKind::NotFound && !account.can_reach(home)? => {
             private_directory(&outside, account)?;
-            std::os::unix::fs::symlink(&outside, &inside)
-                .map_err(LocalDbError::io("create the link", &inside))?;
+            std::os::unix::fs::symlink(&outside, &inside).map_err(LocalDbError::io("create the link", &inside))?;
             Ok((outside, true))
         }
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(LocalDbError::io("look at", inside)(error))
-        }
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(LocalDbError::io("look at", inside)(error)),
         Ok(_) | Err(_) => {
             private_directory(&inside, account)?;
             Ok((inside, false))
@@ -116,10 +101,7 @@ fn private_directory(path: &Path, account: &Account) -> Result<(), LocalDbError>
         Err(error) => return Err(LocalDbError::io("create the directory", path)(error)),
     }
     let found = fs::symlink_metadata(path).map_err(LocalDbError::io("look at", path))?;
-    let untrusted = |problem: String| LocalDbError::Untrusted {
-        path: path.to_owned(),
-        problem,
-    };
+    let untrusted = |problem: String| LocalDbError::Untrusted { path: path.to_owned(), problem };
     if !found.is_dir() {
         return Err(untrusted("is not a directory".to_owned()));
     }
@@ -127,11 +109,7 @@ fn private_directory(path: &Path, account: &Account) -> Result<(), LocalDbError>
         // Only root can have made it: an earlier run ended between creating it and handing it over.
         account.give(path)?;
     } else if found.uid() != account.uid {
-        return Err(untrusted(format!(
-            "belongs to uid {}, not to {}",
-            found.uid(),
-            account.name()
-        )));
+        return Err(untrusted(format!("belongs to uid {}, not to {}", found.uid(), account.name())));
     }
     if found.mode() & 0o077 != 0 {
         // Not repaired: whoever could enter may have left something.
@@ -143,9 +121,7 @@ fn private_directory(path: &Path, account: &Account) -> Result<(), LocalDbError>
 /// PostgreSQL reads its socket directories as a list with commas and quotes, and a URL holds text alone.
 fn fits_as_socket(directory: &Path) -> bool {
     directory.as_os_str().len() + 1 + SOCKET_FILE.len() <= SOCKET_PATH_BYTES_MAX
-        && directory
-            .to_str()
-            .is_some_and(|text| !text.contains([',', '"', '\\']))
+        && directory.to_str().is_some_and(|text| !text.contains([',', '"', '\\']))
 }
 
 fn home_hash(home: &Path) -> String {
@@ -198,9 +174,7 @@ mod tests {
 
     #[test]
     fn socket_paths_must_be_short_and_plain() {
-        assert!(fits_as_socket(Path::new(
-            "/var/tmp/juggernaut-0123456789abcdef"
-        )));
+        assert!(fits_as_socket(Path::new("/var/tmp/juggernaut-0123456789abcdef")));
         assert!(!fits_as_socket(Path::new("/a,b")));
         assert!(!fits_as_socket(&Path::new("/").join("x".repeat(90))));
     }

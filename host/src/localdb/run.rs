@@ -31,22 +31,13 @@ pub async fn run_with(home: &Path, command: &[OsString]) -> anyhow::Result<ExitC
     Ok(exit_code(status))
 }
 
-async fn run(
-    db: &LocalDb,
-    program: &OsString,
-    arguments: &[OsString],
-) -> anyhow::Result<ExitStatus> {
+async fn run(db: &LocalDb, program: &OsString, arguments: &[OsString]) -> anyhow::Result<ExitStatus> {
     db.ensure_database(DATABASE).await?;
     let mut child = tokio::process::Command::new(program)
         .args(arguments)
         .env("DATABASE_URL", db.url(DATABASE))
         .spawn()
-        .with_context(|| {
-            format!(
-                "could not run {}; check its name",
-                program.to_string_lossy()
-            )
-        })?;
+        .with_context(|| format!("could not run {}; check its name", program.to_string_lossy()))?;
     loop {
         tokio::select! {
             status = child.wait() => return status.context("could not wait for the command"),
@@ -57,10 +48,6 @@ async fn run(
 }
 
 fn exit_code(status: ExitStatus) -> ExitCode {
-    let number = status
-        .code()
-        .or_else(|| Some(SIGNAL_STATUS_BASE + status.signal()?));
-    number
-        .and_then(|number| u8::try_from(number).ok())
-        .map_or(ExitCode::FAILURE, ExitCode::from)
+    let number = status.code().or_else(|| Some(SIGNAL_STATUS_BASE + status.signal()?));
+    number.and_then(|number| u8::try_from(number).ok()).map_or(ExitCode::FAILURE, ExitCode::from)
 }

@@ -52,11 +52,7 @@ impl Supervised {
             .process_group(0)
             .spawn()
             .map_err(LocalDbError::spawn(SHELL))?;
-        Ok(Supervised {
-            pipe: child.stdin.take(),
-            child: Some(child),
-            log: log.to_owned(),
-        })
+        Ok(Supervised { pipe: child.stdin.take(), child: Some(child), log: log.to_owned() })
     }
 
     /// How it ended, if it did.
@@ -64,17 +60,11 @@ impl Supervised {
         let Some(child) = &mut self.child else {
             return Ok(None);
         };
-        child.try_wait().map_err(LocalDbError::io(
-            "wait for the program that writes",
-            &self.log,
-        ))
+        child.try_wait().map_err(LocalDbError::io("wait for the program that writes", &self.log))
     }
 
     /// Waits for it to end by itself, without asking it to.
-    pub(super) async fn wait(
-        &mut self,
-        limit: Duration,
-    ) -> Result<Option<ExitStatus>, LocalDbError> {
+    pub(super) async fn wait(&mut self, limit: Duration) -> Result<Option<ExitStatus>, LocalDbError> {
         let began = Instant::now();
         loop {
             if let Some(status) = self.exited()? {
@@ -115,9 +105,7 @@ impl Drop for Supervised {
             return;
         };
         // Reaps it without holding up whoever drops us; if this process ends first, init does it.
-        let reaper = std::thread::Builder::new()
-            .name("localdb-reaper".to_owned())
-            .spawn(move || child.wait());
+        let reaper = std::thread::Builder::new().name("localdb-reaper".to_owned()).spawn(move || child.wait());
         if let Err(error) = reaper {
             tracing::warn!(%error, "the ended PostgreSQL stays a zombie until this process ends");
         }

@@ -49,30 +49,18 @@ fn remove_link_target(link: &Path) {
 }
 
 async fn start(home: &Path) -> LocalDb {
-    LocalDb::start(home)
-        .await
-        .unwrap_or_else(|error| panic!("{error}"))
+    LocalDb::start(home).await.unwrap_or_else(|error| panic!("{error}"))
 }
 
 async fn execute(db: &LocalDb, database: &str, statement: &'static str) {
-    let mut connection = PgConnection::connect(&db.url(database))
-        .await
-        .expect("connect");
-    sqlx::query(statement)
-        .execute(&mut connection)
-        .await
-        .expect(statement);
+    let mut connection = PgConnection::connect(&db.url(database)).await.expect("connect");
+    sqlx::query(statement).execute(&mut connection).await.expect(statement);
     connection.close().await.expect("close");
 }
 
 async fn query_text(db: &LocalDb, database: &str, query: &'static str) -> String {
-    let mut connection = PgConnection::connect(&db.url(database))
-        .await
-        .expect("connect");
-    let row = sqlx::query(query)
-        .fetch_one(&mut connection)
-        .await
-        .expect(query);
+    let mut connection = PgConnection::connect(&db.url(database)).await.expect("connect");
+    let row = sqlx::query(query).fetch_one(&mut connection).await.expect(query);
     connection.close().await.expect("close");
     row.get(0)
 }
@@ -91,19 +79,14 @@ async fn data_survives_a_stop_and_a_drop() {
     execute(&db, "shop", "insert into kept values ('one')").await;
     assert_eq!(query_text(&db, "shop", "show fsync").await, "on");
     assert_eq!(query_text(&db, "shop", "show listen_addresses").await, "");
-    let mode = std::fs::metadata(db.data_dir().parent().expect("parent"))
-        .expect("metadata")
-        .mode();
+    let mode = std::fs::metadata(db.data_dir().parent().expect("parent")).expect("metadata").mode();
     assert_eq!(mode & 0o777, 0o700);
     db.stop().await.expect("stopped");
 
     // A drop does not wait, so the next start has to.
     drop(start(home.path()).await);
     let db = start(home.path()).await;
-    assert_eq!(
-        query_text(&db, "shop", "select name from kept").await,
-        "one"
-    );
+    assert_eq!(query_text(&db, "shop", "select name from kept").await, "one");
     let error = db.ensure_database("no\"name").await.expect_err("refused");
     assert!(matches!(error, LocalDbError::InvalidName { .. }), "{error}");
     db.stop().await.expect("stopped");
@@ -115,10 +98,7 @@ async fn a_second_start_on_the_same_home_is_refused() {
     let db = start(home.path()).await;
     let error = LocalDb::start(home.path()).await.expect_err("refused");
     let pid = std::process::id().to_string();
-    assert!(
-        matches!(&error, LocalDbError::AlreadyRunning { holder, .. } if holder.contains(&pid)),
-        "{error}"
-    );
+    assert!(matches!(&error, LocalDbError::AlreadyRunning { holder, .. } if holder.contains(&pid)), "{error}");
     db.stop().await.expect("stopped");
 }
 
@@ -126,10 +106,7 @@ async fn a_second_start_on_the_same_home_is_refused() {
 #[tokio::test]
 #[ignore = "a helper of another test"]
 async fn helper_holds_a_database() {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "how a test hands a path to its own process"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "how a test hands a path to its own process")]
     let Some(home) = std::env::var_os(HELPER_HOME) else {
         return;
     };
@@ -159,13 +136,7 @@ async fn a_parent_killed_with_9_takes_its_database_along() {
     helper.wait().expect("reaped");
     // At once, while the old server may still be stopping.
     let db = start(home.path()).await;
-    assert_ne!(
-        std::fs::read_to_string(&pid_file)
-            .expect("new")
-            .lines()
-            .next(),
-        Some(pid.as_str())
-    );
+    assert_ne!(std::fs::read_to_string(&pid_file).expect("new").lines().next(), Some(pid.as_str()));
     let kept = query_text(&db, "postgres", "select name from kept").await;
     assert_eq!(kept, "before");
     db.stop().await.expect("stopped");
@@ -233,10 +204,7 @@ async fn a_cluster_of_another_version_says_what_to_delete() {
     std::fs::write(data.join("PG_VERSION"), "9\n").expect("write");
     let error = LocalDb::start(home.path()).await.expect_err("refused");
     let text = error.to_string();
-    assert!(
-        text.contains("PostgreSQL 9") && text.contains("delete"),
-        "{text}"
-    );
+    assert!(text.contains("PostgreSQL 9") && text.contains("delete"), "{text}");
 }
 
 #[tokio::test]
@@ -255,13 +223,7 @@ async fn a_server_that_dies_at_start_is_reported_with_its_log() {
 #[tokio::test]
 async fn run_with_passes_the_url_and_the_status() {
     let home = Home::open();
-    let command = [
-        "/bin/sh",
-        "-c",
-        "case $DATABASE_URL in postgres:///juggernaut*) exit 7;; *) exit 1;; esac",
-    ];
-    let code = run_with(home.path(), &command.map(Into::into))
-        .await
-        .expect("it ran");
+    let command = ["/bin/sh", "-c", "case $DATABASE_URL in postgres:///juggernaut*) exit 7;; *) exit 1;; esac"];
+    let code = run_with(home.path(), &command.map(Into::into)).await.expect("it ran");
     assert_eq!(code, std::process::ExitCode::from(7));
 }

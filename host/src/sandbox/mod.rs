@@ -20,8 +20,10 @@ mod output;
 mod role;
 mod run;
 mod state;
+mod world;
 
 pub use engine::{Sandbox, SandboxConfig, SandboxError};
 pub use role::{LoadedRole, RoleError, RoleReport};
 pub use run::{RunEnd, RunError, RunInput};
 pub use state::Services;
+pub use world::RoleCheck;

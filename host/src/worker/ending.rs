@@ -71,7 +71,9 @@ pub(super) fn of_verdict(
             let text = evidence::text(&verified);
             match serde_json::to_value(&verified) {
                 Ok(evidence) => (Ending::Completed { evidence, text }, Cause::Completed),
-                Err(error) => (Ending::Failed { reason: format!("evidence can not be stored: {error}") }, Cause::HostFailed),
+                Err(error) => {
+                    (Ending::Failed { reason: format!("evidence can not be stored: {error}") }, Cause::HostFailed)
+                }
             }
         }
         Verdict::Refused(refusal) => {

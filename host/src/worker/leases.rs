@@ -70,8 +70,9 @@ impl Held {
 
 /// Resolves when the run is to stop.
 pub(super) async fn stopped(stop: &mut watch::Receiver<Stop>) -> Stop {
-    match stop.wait_for(|stop| *stop != Stop::Go).await {
-        Ok(stop) => *stop,
+    let told = stop.wait_for(|stop| *stop != Stop::Go).await.map(|stop| *stop);
+    match told {
+        Ok(stop) => stop,
         // The sender goes away only with the claim's entry, which outlives the run.
         Err(_) => std::future::pending().await,
     }

@@ -17,10 +17,10 @@ use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 
 use crate::db::Db;
+use crate::db::DbError;
 use crate::db::journal::{Batch, RunKey};
 use crate::db::outcomes::Ending;
 use crate::db::queue::{Claim, ClaimRequest};
-use crate::db::DbError;
 use crate::sandbox::{LoadedRole, RunEnd, RunError, RunInput, Sandbox, Services};
 use crate::task::{HostId, WorkerId};
 use ending::Cause;
@@ -145,12 +145,8 @@ impl Worker {
     /// One claim, from begin to finish. What goes wrong ends up in the task's state and log, or, where the claim is
     /// lost, nowhere: the task is somebody else's then.
     async fn run_task(&self, claim: Claim, mut stop: watch::Receiver<Stop>) {
-        let key = RunKey {
-            task: claim.task.id,
-            attempt: claim.task.attempt,
-            lease: claim.lease,
-            worker: self.id.clone(),
-        };
+        let key =
+            RunKey { task: claim.task.id, attempt: claim.task.attempt, lease: claim.lease, worker: self.id.clone() };
         let (ending, batch, cause) = tokio::select! {
             ended = self.execute(&claim, &key) => match ended {
                 Ok(ended) => ended,
@@ -177,7 +173,8 @@ impl Worker {
     async fn execute(&self, claim: &Claim, key: &RunKey) -> Result<(Ending, Batch, Cause), DbError> {
         let task = Arc::new(claim.task.clone());
         let manifest = &self.role.manifest;
-        let run = self.db.begin_run(key, &task, &manifest.role.name, &self.role.component_sha256, &manifest.sha256).await?;
+        let run =
+            self.db.begin_run(key, &task, &manifest.role.name, &self.role.component_sha256, &manifest.sha256).await?;
         let steps = self.db.load_steps(key.task, key.attempt).await?;
         let own_commits = self.db.commits_of_task(key.task).await?;
         let (recorder, messages) = mpsc::channel(RECORDER_QUEUE_MAX);

@@ -18,9 +18,8 @@ pub(super) async fn beat(worker: Arc<Worker>, held: Arc<Held>) {
     loop {
         let task = held.list().into_iter().map(|(task, _)| task).max();
         let status = if task.is_some() { WorkerStatus::Busy } else { WorkerStatus::Idle };
-        let due = sent.is_none_or(|(at, was, on)| {
-            at.elapsed() >= worker.settings.heartbeat || was != status || on != task
-        });
+        let due =
+            sent.is_none_or(|(at, was, on)| at.elapsed() >= worker.settings.heartbeat || was != status || on != task);
         if due {
             match worker.db.heartbeat(&worker.id, worker.host, status, task).await {
                 Ok(()) => sent = Some((Instant::now(), status, task)),

@@ -159,6 +159,10 @@ impl Mutation for OpenPullRequest {
 
     async fn find(&self, github: GitHub, _: StepName) -> Result<Option<Self::Output>, GitHubError> {
         let found = github.find_pull_requests(&self.repository, &self.head).await?;
-        Ok(found.into_iter().find(|pull_request| pull_request.base_branch == self.base.as_str()))
+        Ok(found.into_iter().find(|pull_request| {
+            pull_request.base_branch == self.base.as_str()
+                && pull_request.head_repository.as_ref() == Some(&self.repository)
+                && pull_request.state == github::PullRequestState::Open
+        }))
     }
 }

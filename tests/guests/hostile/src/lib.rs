@@ -1,1 +1,110 @@
+//! Does the harm that its payload names: `{"harm": "loop"}`.
 
+use juggernaut_guest::{Assignment, Evidence, Failure, error, github_read, github_write, info, scratch, timer};
+
+juggernaut_guest::role!(run);
+
+fn run(task: Assignment) -> Result<Evidence, Failure> {
+    let payload: serde_json::Value = serde_json::from_str(&task.payload).unwrap_or_default();
+    let harm = payload["harm"].as_str().unwrap_or_default();
+    match harm {
+        "loop" => loop {
+            std::hint::black_box(0);
+        },
+        "sleep" => std::thread::sleep(std::time::Duration::from_secs(3600)),
+        "recurse" => info!("{}", recurse(1)),
+        "allocate" => allocate(),
+        "flood" => loop {
+            info!("all work and no play");
+        },
+        "flood-stdout" => loop {
+            println!("all work and no play");
+        },
+        "panic" => panic!("this was {harm}"),
+        "exit" => std::process::exit(3),
+        "calls" => loop {
+            github_read::get_branch("demo/sample", "main").map(drop).unwrap_or_default();
+        },
+        "big-argument" => {
+            let big = "x".repeat(40 << 20);
+            info!("{big}");
+        }
+        "loop-in-log" => info!("{}", "y".repeat(100_000)),
+        "clock" => info!("{:?} {:?}", std::time::SystemTime::now(), random()),
+        "environment" => info!("{:?} {:?}", std::env::vars().collect::<Vec<_>>(), std::env::args().collect::<Vec<_>>()),
+        "scratch" => return scratch_harm(),
+        "writes" => return writes(&task),
+        "diverge" => return diverge(),
+        "nul" => info!("a\0b"),
+        other => return Err(Failure::final_(format!("no such harm: {other:?}"))),
+    }
+    Err(Failure::final_("the harm was done"))
+}
+
+#[expect(unconditional_recursion, reason = "that is the harm")]
+fn recurse(depth: u64) -> u64 {
+    std::hint::black_box(recurse(std::hint::black_box(depth + 1)) + 1)
+}
+
+fn allocate() {
+    let mut hoard = Vec::new();
+    loop {
+        hoard.push(vec![1u8; 1 << 20]);
+        std::hint::black_box(&hoard);
+    }
+}
+
+fn random() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(1)
+}
+
+/// Everything past the quota or outside the run's own files is refused, and what was there before stays.
+fn scratch_harm() -> Result<Evidence, Failure> {
+    let mut said = Vec::new();
+    for path in ["/etc/passwd", "../x", "a/../../x", "a\\b", "", "a/./b"] {
+        said.push(format!("{path:?}: {:?}", scratch::write(path, b"x").is_err()));
+    }
+    scratch::write("kept", b"kept")?;
+    said.push(format!("over quota: {:?}", scratch::write("big", &vec![0; 3 << 20]).is_err()));
+    said.push(format!("kept: {:?}", scratch::read("kept").ok() == Some(b"kept".to_vec())));
+    let filled = (0..10_000).filter(|number| scratch::write(&format!("f{number}"), b"").is_ok()).count();
+    said.push(format!("files: {filled}"));
+    Err(Failure::final_(said.join("; ")))
+}
+
+/// Tries to write where it must not.
+fn writes(task: &Assignment) -> Result<Evidence, Failure> {
+    let sha = github_read::get_branch("demo/sample", "main")?;
+    let mut said = Vec::new();
+    let mut tell = |what: &str, result: Result<(), juggernaut_guest::Error>| {
+        said.push(format!("{what}: {}", result.map_or_else(|error| kind(&error), |()| "ALLOWED".to_owned())));
+    };
+    tell("other-branch", github_write::create_branch("demo/sample", "feature/other", &sha));
+    tell("main", github_write::put_file("demo/sample", "main", "a.py", b"x", "m", None).map(drop));
+    tell("other-repository", github_write::create_branch("other/sample", &task.branch, &sha));
+    tell("bad-repository", github_write::create_branch("demo/../other", &task.branch, &sha));
+    tell("create", github_write::create_branch("demo/sample", &task.branch, &sha));
+    for path in [".github/workflows/x.yml", "CODEOWNERS", ".gitmodules", "a/../.github/x", "roles.lock"] {
+        tell(path, github_write::put_file("demo/sample", &task.branch, path, b"x", "m", None).map(drop));
+    }
+    tell("forged-trailer", github_write::put_file("demo/sample", &task.branch, "a", b"x", "Juggernaut-Step: x", None).map(drop));
+    tell("base", github_write::open_pull_request("demo/sample", &task.branch, "release", "t", "b").map(drop));
+    error!("{}", said.join("; "));
+    Err(Failure::final_(said.join("; ")))
+}
+
+fn kind(error: &juggernaut_guest::Error) -> String {
+    format!("{error:?}").split('(').next().unwrap_or_default().to_owned()
+}
+
+/// Makes another call after a resume than before it: scratch is empty at each start, but says so only to a role that
+/// hides state in the host. Here the state is the time that the host is given to answer, which a role can't see; so
+/// the guest goes by a file that a run before may have left.
+fn diverge() -> Result<Evidence, Failure> {
+    let branch = if scratch::read("seen").is_ok() { "other" } else { "main" };
+    scratch::write("seen", b"1")?;
+    github_read::get_branch("demo/sample", branch)?;
+    timer::sleep(std::time::Duration::from_millis(10))?;
+    Err(Failure::final_("scratch was empty at each start"))
+}

@@ -1,0 +1,54 @@
+//! Why an attempt did not complete its task.
+
+use std::fmt::Display;
+
+use crate::{Error, RetryHint};
+
+/// A failed attempt. Host errors turn into one with `?`: those that may pass by themselves are retriable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What happened and what would help; shown to people and to the next attempt.
+    pub reason: String,
+    /// Whether the same task could succeed later without anybody changing it.
+    pub retriable: bool,
+}
+
+impl Failure {
+    /// Trying again changes nothing until somebody changes the task or the world.
+    pub fn final_(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), retriable: false }
+    }
+
+    /// It may work later.
+    pub fn retriable(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), retriable: true }
+    }
+
+    /// Adds a cause to the reason.
+    #[must_use]
+    pub fn because(mut self, cause: impl Display) -> Self {
+        self.reason = format!("{}{cause}", self.reason);
+        self
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let retriable = match &error {
+            Error::RateLimited(_) | Error::Unavailable(_) | Error::Conflict(_) => true,
+            Error::Denied(_) | Error::NotFound(_) | Error::Invalid(_) => false,
+        };
+        Self { reason: describe(&error), retriable }
+    }
+}
+
+fn describe(error: &Error) -> String {
+    match error {
+        Error::Denied(message) => format!("denied: {message}"),
+        Error::NotFound(message) => format!("not found: {message}"),
+        Error::Conflict(message) => format!("conflict: {message}"),
+        Error::RateLimited(RetryHint { message, after_ms }) => format!("rate limited for {after_ms} ms: {message}"),
+        Error::Invalid(message) => format!("invalid: {message}"),
+        Error::Unavailable(message) => format!("unavailable: {message}"),
+    }
+}

@@ -1,0 +1,67 @@
+//! Looks after what no single worker does: wakes suspended tasks, takes back expired claims, keeps the log's tables.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, watch};
+use tracing::{info, warn};
+
+use crate::db::{Db, DbError};
+
+/// How often expired leases and silent workers are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(2);
+/// How often the log's partitions are looked after.
+const MAINTAIN_EVERY: Duration = Duration::from_secs(3600);
+/// A suspended task wakes within about this, or within `poll` where that is shorter.
+const WAKE_EVERY_MAX: Duration = Duration::from_millis(250);
+
+pub(super) async fn sweep(
+    db: Db,
+    wake: Arc<Notify>,
+    poll: Duration,
+    keep_logs: Duration,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    let mut swept_at: Option<Instant> = None;
+    let mut maintained_at: Option<Instant> = None;
+    let due = |at: Option<Instant>, every: Duration| at.is_none_or(|at| at.elapsed() >= every);
+    while !*shutdown.borrow() {
+        if let Err(error) = wake_tasks(&db, &wake).await {
+            warn!(%error, "waking suspended tasks failed; trying again");
+        }
+        if due(swept_at, SWEEP_EVERY) {
+            swept_at = Some(Instant::now());
+            if let Err(error) = take_back(&db, &wake).await {
+                warn!(%error, "the sweep failed; trying again");
+            }
+        }
+        if due(maintained_at, MAINTAIN_EVERY) {
+            maintained_at = Some(Instant::now());
+            match db.maintain_logs(keep_logs).await {
+                Ok(dropped) if dropped.is_empty() => {}
+                Ok(dropped) => info!(?dropped, "log partitions are past their retention and were dropped"),
+                Err(error) => warn!(%error, "the log's partitions were not looked after; trying again in an hour"),
+            }
+        }
+        tokio::select! {
+            _ = shutdown.changed() => {}
+            () = tokio::time::sleep(poll.min(WAKE_EVERY_MAX)) => {}
+        }
+    }
+}
+
+async fn wake_tasks(db: &Db, wake: &Notify) -> Result<(), DbError> {
+    if db.wake_due_tasks().await? > 0 {
+        wake.notify_waiters();
+    }
+    Ok(())
+}
+
+async fn take_back(db: &Db, wake: &Notify) -> Result<(), DbError> {
+    let swept = db.sweep().await?;
+    if swept.reclaimed + swept.dead + swept.stale_workers > 0 {
+        warn!(swept.reclaimed, swept.dead, swept.stale_workers, "hosts went away without a word");
+        wake.notify_waiters();
+    }
+    Ok(())
+}

@@ -64,7 +64,9 @@ mod tests {
         let time = time::macros::datetime!(2026-11-22 18:49:21.123456 UTC);
         let id = Uuid::now_v7();
         assert_eq!(parse(&encode(time, id)), Some((time, id)));
-        for wrong in ["", "x", "!!", &URL_SAFE_NO_PAD.encode("1.x"), &URL_SAFE_NO_PAD.encode(format!("{}.{id}", i64::MAX))] {
+        for wrong in
+            ["", "x", "!!", &URL_SAFE_NO_PAD.encode("1.x"), &URL_SAFE_NO_PAD.encode(format!("{}.{id}", i64::MAX))]
+        {
             assert_eq!(parse(wrong), None, "{wrong}");
         }
     }

@@ -1,14 +1,10 @@
 //! The OpenAPI document: made from the handlers, completed with what they have in common.
 
-use std::sync::Arc;
-
 use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse as _, Response};
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{
-    Components, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, ResponseBuilder,
-};
+use utoipa::openapi::{Components, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{FieldError, ProblemBody};
@@ -32,7 +28,9 @@ pub(super) fn head() -> OpenApi {
 /// Adds what every operation has: a problem document for any error, and the token.
 pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     let components = document.components.get_or_insert_with(Components::new);
-    components.security_schemes.insert(SCHEME.to_owned(), SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)).into());
+    components
+        .security_schemes
+        .insert(SCHEME.to_owned(), SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)).into());
     for (name, schema) in [(ProblemBody::name(), ProblemBody::schema()), (FieldError::name(), FieldError::schema())] {
         components.schemas.insert(name.into_owned(), schema);
     }
@@ -54,6 +52,6 @@ pub(super) fn render(document: OpenApi) -> String {
     complete(document).to_json().unwrap_or_default()
 }
 
-pub(super) async fn serve(document: Arc<str>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/json")], document.to_string())
+pub(super) fn serve(document: &str) -> Response {
+    ([(CONTENT_TYPE, "application/json")], document.to_owned()).into_response()
 }

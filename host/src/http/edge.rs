@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
-use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -58,9 +60,12 @@ fn problem_of(response: &mut Response) -> Option<Problem> {
         StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::wrong_media_type(),
         StatusCode::SERVICE_UNAVAILABLE => Problem::out_of_time(),
-        status if status.is_client_error() => {
-            Problem::new(status, "bad-request", "Bad request", "The request can not be understood; see the API's document")
-        }
+        status if status.is_client_error() => Problem::new(
+            status,
+            "bad-request",
+            "Bad request",
+            "The request can not be understood; see the API's document",
+        ),
         status => Problem::internal(format!("a handler answered {status} without saying why")),
     })
 }
@@ -115,10 +120,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_a_problem_that_tells_the_caller_nothing() {
-        let router = Router::new()
-            .route("/boom", get(boom))
-            .layer(CatchPanicLayer::custom(panicked))
-            .layer(from_fn(edge));
+        let router =
+            Router::new().route("/boom", get(boom)).layer(CatchPanicLayer::custom(panicked)).layer(from_fn(edge));
         let response = router.oneshot(Request::get("/boom").body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");

@@ -17,6 +17,7 @@ mod tasks;
 mod tokens;
 mod workers;
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,9 +65,9 @@ impl ApiState {
 /// The whole API, ready to be served.
 pub fn router(state: ApiState) -> Router {
     let (router, document) = routes().split_for_parts();
-    let document = Arc::from(document::render(document));
+    let document = document::render(document);
     router
-        .route("/api/v1/openapi.json", axum::routing::get(move || document::serve(Arc::clone(&document))))
+        .route("/api/v1/openapi.json", axum::routing::get(move || ready(document::serve(&document))))
         .fallback(edge::unknown_route)
         .method_not_allowed_fallback(edge::wrong_method)
         // `extract::ApiJson` limits bodies itself, after the caller was found to be allowed.

@@ -45,7 +45,8 @@ pub(super) struct Problem {
     title: &'static str,
     detail: String,
     errors: Vec<FieldError>,
-    header: Option<(HeaderName, HeaderValue)>,
+    /// Boxed, because a problem is the error of many small functions.
+    header: Option<Box<(HeaderName, HeaderValue)>>,
     /// For the host's log, never for the caller.
     pub(super) cause: Option<String>,
 }
@@ -61,7 +62,7 @@ impl Problem {
     }
 
     fn with_header(mut self, name: HeaderName, value: &'static str) -> Self {
-        self.header = Some((name, HeaderValue::from_static(value)));
+        self.header = Some(Box::new((name, HeaderValue::from_static(value))));
         self
     }
 
@@ -121,7 +122,12 @@ impl Problem {
     }
 
     pub(super) fn malformed_json(problem: &str) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "malformed-json", "Malformed JSON", format!("The body is not JSON: {problem}"))
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "malformed-json",
+            "Malformed JSON",
+            format!("The body is not JSON: {problem}"),
+        )
     }
 
     /// The body is JSON, but not what this route takes.
@@ -173,7 +179,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = self.status;
-        if let Some((name, value)) = &self.header {
+        if let Some((name, value)) = self.header.as_deref() {
             response.headers_mut().insert(name, value.clone());
         }
         response.extensions_mut().insert(self);
@@ -196,10 +202,9 @@ impl From<DbError> for Problem {
             DbError::UnknownTaskType => Self::invalid_field("task_type", "does not exist", text),
             DbError::UnknownDependencies(_) => Self::invalid_field("depends_on", &text, text.clone()),
             DbError::InvalidPrincipal => Self::invalid_field("principal", "is not a principal's name", text),
-            DbError::WrongStatus { .. }
-            | DbError::Transition(_)
-            | DbError::NoEvidence
-            | DbError::AmbiguousToken(_) => Self::conflict(text),
+            DbError::WrongStatus { .. } | DbError::Transition(_) | DbError::NoEvidence | DbError::AmbiguousToken(_) => {
+                Self::conflict(text)
+            }
             // The driver's words may name addresses, so they go to the log alone.
             DbError::Unavailable(_) => Self::unavailable("The database does not answer; try again").with_cause(text),
             DbError::Migration(_) | DbError::Internal(_) => Self::internal(text),

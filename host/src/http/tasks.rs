@@ -8,11 +8,11 @@ use axum::response::{AppendHeaders, IntoResponse};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::ApiState;
 use super::access::{ChangeTasks, May, Read};
 use super::cursor::{Page, decode, encode};
 use super::extract::{ApiJson, ApiQuery, TaskPath, page_limit};
 use super::problem::Problem;
-use super::ApiState;
 use crate::db::task_views::{TaskCursor, TaskDetail, TaskFilter, TaskSummary};
 use crate::task::{NewTask, Priority, TaskDraft, TaskId, TaskStatus};
 

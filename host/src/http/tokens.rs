@@ -6,7 +6,6 @@ use axum::http::StatusCode;
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::ApiState;
 use super::access::{ManageTokens, May};

@@ -150,7 +150,8 @@ async fn a_body_that_is_wrong_is_told_where() {
         (json!({"title": "a", "task_type": "planning", "payload": []}), "payload"),
         (json!({"title": "a", "task_type": "code", "payload": {}}), "payload"),
     ] {
-        let body = problem(send(json_type, wrong.to_string()).await, StatusCode::UNPROCESSABLE_ENTITY, "invalid-body").await;
+        let body =
+            problem(send(json_type, wrong.to_string()).await, StatusCode::UNPROCESSABLE_ENTITY, "invalid-body").await;
         assert_eq!(body["errors"][0]["field"], field, "{wrong}");
     }
 
@@ -225,6 +226,8 @@ async fn the_list_filters_and_pages() {
         let response = api.as_role("viewer", Method::GET, &path).await.send().await.unwrap();
         problem(response, StatusCode::BAD_REQUEST, "invalid-query").await;
     }
+    let nul = api.as_role("viewer", Method::GET, "/api/v1/tasks?type=%00").await.send().await.unwrap();
+    problem(nul, StatusCode::BAD_REQUEST, "bad-request").await;
 }
 
 #[tokio::test]

@@ -139,6 +139,10 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "invalid-query", "Invalid query", detail)
     }
 
+    pub(super) fn bad_request(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self::new(status, "bad-request", "Bad request", detail)
+    }
+
     pub(super) fn unavailable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available now", detail)
             .with_header(RETRY_AFTER, "5")
@@ -202,6 +206,7 @@ impl From<DbError> for Problem {
             DbError::UnknownTaskType => Self::invalid_field("task_type", "does not exist", text),
             DbError::UnknownDependencies(_) => Self::invalid_field("depends_on", &text, text.clone()),
             DbError::InvalidPrincipal => Self::invalid_field("principal", "is not a principal's name", text),
+            DbError::NulCharacter => Self::bad_request(StatusCode::BAD_REQUEST, text),
             DbError::WrongStatus { .. } | DbError::Transition(_) | DbError::NoEvidence | DbError::AmbiguousToken(_) => {
                 Self::conflict(text)
             }

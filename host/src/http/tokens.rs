@@ -49,9 +49,6 @@ pub(super) async fn create_token(
         let message = format!("must be 1 to {EXPIRES_DAYS_MAX}, or absent");
         return Err(Problem::invalid_field("expires_days", &message, format!("expires_days {message}")));
     }
-    if principal.contains('\0') {
-        return Err(crate::db::DbError::InvalidPrincipal.into());
-    }
     let (token, secret) = state.db.create_token(&principal, role, expires_days, &caller.principal.name).await?;
     Ok((StatusCode::CREATED, Json(CreatedToken { token, secret: secret.expose_secret().to_owned() })))
 }

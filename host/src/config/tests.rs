@@ -32,11 +32,11 @@ fn write_reference() {
 fn defaults_are_those_of_the_registry() {
     let worker = with(&[], WorkerConfig::from_env).unwrap();
     assert_eq!(worker.concurrency, 16);
-    assert_eq!(worker.heartbeat, Duration::from_secs(60));
-    assert_eq!(worker.lease, Duration::from_secs(60));
+    assert_eq!(worker.heartbeat, Duration::from_mins(1));
+    assert_eq!(worker.lease, Duration::from_mins(1));
     assert_eq!(worker.poll, Duration::from_millis(500));
     assert_eq!(worker.grace, Duration::from_secs(30));
-    assert_eq!(worker.log_retention, Duration::from_secs(90 * 86_400));
+    assert_eq!(worker.log_retention, Duration::from_hours(90 * 24));
     assert_eq!(worker.roles_dir, PathBuf::from("roles"));
     assert_eq!((worker.worker_id, worker.worker_type, worker.cache_dir), (None, None, None));
     assert_eq!(with(&[], GitHubSettings::from_env).unwrap().api_url.as_str(), "https://api.github.com/");

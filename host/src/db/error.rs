@@ -24,6 +24,8 @@ pub enum DbError {
          alice@example.org"
     )]
     InvalidPrincipal,
+    #[error("a text contains U+0000, which PostgreSQL can not store; leave it out")]
+    NulCharacter,
     #[error("no token's id begins with {0:?}")]
     UnknownToken(String),
     #[error("more than one token's id begins with {0:?}; give more of it")]
@@ -62,6 +64,10 @@ impl From<sqlx::Error> for DbError {
         let Some(refused) = error.as_database_error() else {
             return Self::Internal(error);
         };
+        // Not a character of the database's encoding; `\u0000` inside JSON.
+        if matches!(refused.code().as_deref(), Some("22021" | "22P05")) {
+            return Self::NulCharacter;
+        }
         match refused.constraint() {
             Some("governance_tasks_task_type_fkey") => Self::UnknownTaskType,
             Some("governance_tasks_status_transition") => Self::Transition(refused.message().to_owned()),

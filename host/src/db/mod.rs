@@ -21,9 +21,9 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
-use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection as _, PgConnection, PgPool};
 
 use crate::config::DatabaseConfig;
 
@@ -61,11 +61,15 @@ impl Db {
         let options = PgConnectOptions::from_str(config.url.expose_secret())
             .map_err(|_| DbError::Unavailable("DATABASE_URL is not a PostgreSQL URL".into()))?
             .application_name("juggernaut");
+        // By itself first: the pool would try again until its time is over, and then no longer know why.
+        let first = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(&options))
+            .await
+            .map_err(|_| DbError::Unavailable(format!("no answer within {} seconds", ACQUIRE_TIMEOUT.as_secs())))??;
+        first.close().await?;
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_with(options)
-            .await?;
+            .connect_lazy_with(options);
         Ok(Self { pool })
     }
 

@@ -1,9 +1,7 @@
 //! The OpenAPI document: made from the handlers, completed with what they have in common.
 
-use std::sync::Arc;
-
 use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse as _, Response};
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Components, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, ResponseBuilder};
@@ -54,6 +52,6 @@ pub(super) fn render(document: OpenApi) -> String {
     complete(document).to_json().unwrap_or_default()
 }
 
-pub(super) async fn serve(document: Arc<str>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/json")], document.to_string())
+pub(super) fn serve(document: &str) -> Response {
+    ([(CONTENT_TYPE, "application/json")], document.to_owned()).into_response()
 }

@@ -6,7 +6,7 @@ use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use futures_util::StreamExt as _;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 use uuid::Uuid;
 
@@ -64,6 +64,12 @@ async fn read_body(body: Body) -> Result<Vec<u8>, Problem> {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // serde would read a list as an object's fields in order, which is nowhere documented.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        serde_json::from_slice::<IgnoredAny>(bytes).map_err(|error| refuse(".", &error))?;
+        let message = "must be an object";
+        return Err(Problem::invalid_field("(body)", message, "The body is a list; it must be an object"));
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
@@ -195,7 +201,8 @@ mod tests {
         assert_eq!(field("{\"title\":3,\"task_type\":\"test\"}"), "title");
         assert_eq!(field("{\"title\":\"a\",\"task_type\":\"test\",\"priority\":\"urgent\"}"), "priority");
         assert_eq!(field("{\"title\":\"a\",\"task_type\":\"test\",\"depends_on\":[\"x\"]}"), "depends_on[0]");
-        assert_eq!(field("[]"), "title");
+        assert_eq!(field("[]"), "(body)");
+        assert_eq!(refused("[1,").0, StatusCode::BAD_REQUEST);
         assert_eq!(field("3"), "(body)");
     }
 }

@@ -17,6 +17,7 @@ mod tasks;
 mod tokens;
 mod workers;
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,9 +65,9 @@ impl ApiState {
 /// The whole API, ready to be served.
 pub fn router(state: ApiState) -> Router {
     let (router, document) = routes().split_for_parts();
-    let document = Arc::from(document::render(document));
+    let document = document::render(document);
     router
-        .route("/api/v1/openapi.json", axum::routing::get(move || document::serve(Arc::clone(&document))))
+        .route("/api/v1/openapi.json", axum::routing::get(move || ready(document::serve(&document))))
         .fallback(edge::unknown_route)
         .method_not_allowed_fallback(edge::wrong_method)
         // `extract::ApiJson` limits bodies itself, after the caller was found to be allowed.
@@ -93,10 +94,50 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(workers::list_task_types))
         .routes(routes!(tokens::create_token, tokens::list_tokens))
         .routes(routes!(tokens::revoke_token))
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIME_MAX));
+        .layer(in_time());
     let untimed = OpenApiRouter::new().routes(routes!(stream::stream_task_logs));
     OpenApiRouter::with_openapi(document::head())
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
+        .layer(in_time())
         .nest("/api/v1", timed.merge(untimed))
+}
+
+fn in_time() -> TimeoutLayer {
+    TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIME_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::{Request, header};
+    use sqlx::postgres::PgPoolOptions;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lost_database_is_503_and_its_address_stays_ours() {
+        let pool = PgPoolOptions::new()
+            .acquire_timeout(Duration::from_millis(100))
+            .connect_lazy("postgres://somebody:hunter2@127.0.0.1:1/lost")
+            .unwrap();
+        let (_closing, closing) = watch::channel(false);
+        let router = router(ApiState::new(Db::from_pool(pool), Arc::default(), closing));
+        let request = |path: &str| {
+            let token = format!("Bearer jgt_{}", "A".repeat(43));
+            Request::get(path).header(header::AUTHORIZATION, token).body(Body::empty()).unwrap()
+        };
+        for path in ["/api/v1/tasks", "/readyz"] {
+            let response = router.clone().oneshot(request(path)).await.unwrap();
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
+            assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+            assert_eq!(response.headers()[header::RETRY_AFTER], "5");
+            let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+            let body: ProblemBody = serde_json::from_slice(&body).unwrap();
+            assert_eq!(body.kind, "urn:juggernaut:problem:unavailable");
+            assert_eq!(body.detail, "The database does not answer; try again");
+        }
+        assert_eq!(router.oneshot(request("/healthz")).await.unwrap().status(), StatusCode::OK);
+    }
 }

@@ -45,7 +45,8 @@ pub(super) struct Problem {
     title: &'static str,
     detail: String,
     errors: Vec<FieldError>,
-    header: Option<(HeaderName, HeaderValue)>,
+    /// Boxed, because a problem is the error of many small functions.
+    header: Option<Box<(HeaderName, HeaderValue)>>,
     /// For the host's log, never for the caller.
     pub(super) cause: Option<String>,
 }
@@ -61,7 +62,7 @@ impl Problem {
     }
 
     fn with_header(mut self, name: HeaderName, value: &'static str) -> Self {
-        self.header = Some((name, HeaderValue::from_static(value)));
+        self.header = Some(Box::new((name, HeaderValue::from_static(value))));
         self
     }
 
@@ -138,6 +139,10 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "invalid-query", "Invalid query", detail)
     }
 
+    pub(super) fn bad_request(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self::new(status, "bad-request", "Bad request", detail)
+    }
+
     pub(super) fn unavailable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available now", detail)
             .with_header(RETRY_AFTER, "5")
@@ -178,7 +183,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = self.status;
-        if let Some((name, value)) = &self.header {
+        if let Some((name, value)) = self.header.as_deref() {
             response.headers_mut().insert(name, value.clone());
         }
         response.extensions_mut().insert(self);
@@ -201,6 +206,10 @@ impl From<DbError> for Problem {
             DbError::UnknownTaskType => Self::invalid_field("task_type", "does not exist", text),
             DbError::UnknownDependencies(_) => Self::invalid_field("depends_on", &text, text.clone()),
             DbError::InvalidPrincipal => Self::invalid_field("principal", "is not a principal's name", text),
+<<<<<<< HEAD
+=======
+            DbError::NulCharacter => Self::bad_request(StatusCode::BAD_REQUEST, text),
+>>>>>>> wt-api
             DbError::WrongStatus { .. } | DbError::Transition(_) | DbError::NoEvidence | DbError::AmbiguousToken(_) => {
                 Self::conflict(text)
             }

@@ -21,7 +21,7 @@ pub(super) async fn list_workers(
     ApiQuery(PageQuery { cursor, limit }): ApiQuery<PageQuery>,
 ) -> Result<Json<Page<WorkerView>>, Problem> {
     let limit = page_limit(limit)?;
-    let workers = state.db.workers(&storable(cursor)?, limit + 1).await?;
+    let workers = state.db.workers(&cursor.unwrap_or_default(), limit + 1).await?;
     Ok(Json(Page::cut(workers, limit, |worker| worker.worker_id.to_string())))
 }
 
@@ -34,14 +34,6 @@ pub(super) async fn list_task_types(
     ApiQuery(PageQuery { cursor, limit }): ApiQuery<PageQuery>,
 ) -> Result<Json<Page<TaskTypeView>>, Problem> {
     let limit = page_limit(limit)?;
-    let types = state.db.task_types(&storable(cursor)?, limit + 1).await?;
+    let types = state.db.task_types(&cursor.unwrap_or_default(), limit + 1).await?;
     Ok(Json(Page::cut(types, limit, |task_type| task_type.name.clone())))
-}
-
-/// The cursor of these lists is the last name itself; PostgreSQL has no text with U+0000 in it.
-fn storable(cursor: Option<String>) -> Result<String, Problem> {
-    match cursor {
-        Some(cursor) if cursor.contains('\0') => Err(Problem::invalid_query("cursor contains U+0000")),
-        cursor => Ok(cursor.unwrap_or_default()),
-    }
 }

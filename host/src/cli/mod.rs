@@ -1,0 +1,118 @@
+//! The command line.
+//!
+//! Invariants: only [`output`] prints; exit status 0 is success, 1 a failure that was told on stderr, 2 a wrong call;
+//! `--json` prints exactly what the API answers. Tokens and migrations work on the database directly; all else that
+//! concerns tasks goes through the API.
+
+mod args;
+mod client;
+mod database;
+mod follow;
+pub mod hooks;
+pub mod output;
+mod sse;
+mod task;
+mod worker;
+
+use std::ffi::OsString;
+use std::io;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{self, Env, HostConfig, LogConfig, LogFormat, ModelSettings, WorkerConfig};
+use args::{Arguments, Command, DevArguments, RoleCommand, TaskCommand};
+use output::{Output, note};
+
+/// The whole program: from its arguments to its exit status.
+pub fn main_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are "errors" too, with status 0. If they can't be printed, nobody is listening.
+            error.print().unwrap_or_default();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            note(&format!("error: the runtime can not start: {error}; check the limits of this machine"));
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(dispatch(arguments)) {
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            note(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The reader of our output has seen enough.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let Arguments { json, command } = arguments;
+    let output = Output { json };
+    let env = Env(&config::process);
+    match command {
+        Command::Serve => {
+            let config = HostConfig::from_env(env)?;
+            start_logging(&config.log)?;
+            hooks::serve(config).await
+        }
+        Command::Dev(dev) => hooks::dev(dev_options(dev, env)?).await,
+        Command::Migrate => database::migrate(output).await,
+        Command::Task { command } => {
+            let client = client::Client::from_env(env)?;
+            match command {
+                TaskCommand::Create(create) => task::create(&client, create, output).await,
+                TaskCommand::List(list) => task::list(&client, list, output).await,
+                TaskCommand::Show { id } => task::show(&client, id, output).await,
+                TaskCommand::Logs { id, follow } => task::logs(&client, id, follow, output).await,
+                TaskCommand::Cancel { id } => task::change(&client, id, "cancel", output).await,
+                TaskCommand::Retry { id } => task::change(&client, id, "retry", output).await,
+            }
+        }
+        Command::Worker { command: args::WorkerCommand::List } => {
+            worker::list(&client::Client::from_env(env)?, output).await
+        }
+        Command::Role { command: RoleCommand::Inspect { file } } => hooks::role_inspect(file, output).await,
+        Command::Role { command: RoleCommand::Check { folder } } => hooks::role_check(folder, output).await,
+        Command::Token { command } => database::token(command, output).await,
+        Command::DevDatabase { home, command } => hooks::dev_database(home, command).await,
+    }
+}
+
+fn dev_options(arguments: DevArguments, env: Env<'_>) -> anyhow::Result<hooks::DevOptions> {
+    let DevArguments { listen, home, roles, forge_seeds } = arguments;
+    let log = LogConfig::from_env(env)?;
+    start_logging(&log)?;
+    Ok(hooks::DevOptions {
+        listen,
+        home,
+        roles,
+        forge_seeds,
+        model: ModelSettings::from_env(env)?,
+        worker: WorkerConfig::from_env(env)?,
+        log,
+    })
+}
+
+/// The host's own log goes to stderr; stdout belongs to what a command prints.
+fn start_logging(config: &LogConfig) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&config.filter).context("RUST_LOG is not a tracing filter")?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let started = match config.format {
+        LogFormat::Text => builder.with_ansi(false).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!("the log can not start: {error}"))
+}

@@ -1,6 +1,7 @@
 //! What can be typed.
 
 use std::net::SocketAddr;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -56,7 +57,7 @@ pub(super) enum Command {
         home: PathBuf,
         /// The command and its arguments.
         #[arg(last = true, required = true)]
-        command: Vec<String>,
+        command: Vec<OsString>,
     },
 }
 

@@ -48,7 +48,6 @@ impl Client {
                  `juggernaut token create` makes one"
             );
         };
-        install_tls();
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIME_MAX)
             // A redirect would carry the token to wherever it points.
@@ -169,9 +168,4 @@ fn root_cause(error: &reqwest::Error) -> String {
         cause = next;
     }
     cause.to_string()
-}
-
-/// The process's TLS. An error means that it has one already.
-fn install_tls() {
-    rustls::crypto::ring::default_provider().install_default().unwrap_or_default();
 }

@@ -1,14 +1,18 @@
 //! The commands that are the host itself: each hands over to `app`. Nothing but that belongs here.
-#![expect(clippy::unused_async, reason = "what they hand over to is not linked yet")]
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::{Context as _, Result};
+use tokio::signal::unix::{SignalKind, signal};
 
-use super::output::Output;
-use crate::config::{HostConfig, LogConfig, ModelSettings, WorkerConfig};
+use super::output::{Output, note, visible};
+use crate::app::{self, DevHost, DevSettings, Host, HostSettings};
+use crate::config::{DatabaseConfig, HostConfig, WorkerConfig};
+use crate::localdb;
+use crate::sandbox::{RoleCheck, RoleReport};
 
 /// How `dev` was called.
 #[derive(Clone, Debug)]
@@ -18,34 +22,114 @@ pub struct DevOptions {
     pub roles: Option<PathBuf>,
     /// Repositories of the local forge, `owner/name`, and the folder that each is filled from.
     pub forge_seeds: Vec<(String, PathBuf)>,
-    pub model: ModelSettings,
+    /// None: a private one.
+    pub database: Option<DatabaseConfig>,
     pub worker: WorkerConfig,
-    pub log: LogConfig,
 }
 
 /// Runs the host until it is told to stop.
-pub async fn serve(config: HostConfig) -> anyhow::Result<ExitCode> {
-    let HostConfig { database: _, server: _, github: _, model: _, worker: _, log: _ } = config;
-    bail!("`serve` is not linked yet")
+pub async fn serve(config: HostConfig) -> Result<ExitCode> {
+    let HostConfig { database, server, github, model: _, worker, log: _ } = config;
+    let mut stop = StopSignal::new()?;
+    let host = Host::start(HostSettings { database, listen: server.listen, github, worker }).await?;
+    note(&format!("listening on http://{}", host.address()));
+    stop.wait().await;
+    note("stopping: no new claims; running tasks finish or are released");
+    host.stop().await?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Runs the host on a laptop, with a database and a forge of its own.
-pub async fn dev(options: DevOptions) -> anyhow::Result<ExitCode> {
-    let DevOptions { listen: _, home: _, roles: _, forge_seeds: _, model: _, worker: _, log: _ } = options;
-    bail!("`dev` is not linked yet")
+pub async fn dev(options: DevOptions) -> Result<ExitCode> {
+    let DevOptions { listen, home, roles, forge_seeds, database, worker } = options;
+    let mut stop = StopSignal::new()?;
+    note("starting the database, the forge and the roles");
+    let start = DevHost::start(DevSettings { home, listen, roles, forge_seeds, database, worker });
+    let dev = tokio::select! {
+        started = start => started?,
+        () = stop.wait() => return Ok(ExitCode::SUCCESS),
+    };
+    let workers: Vec<String> = dev.host().worker_names().iter().map(ToString::to_string).collect();
+    note(&format!("workers   {}", workers.join(", ")));
+    note(&format!("forge     {}", dev.forge_url()));
+    note(&format!("token     {} (the command line finds it)", dev.client_file().display()));
+    note(&format!("listening on http://{}", dev.host().address()));
+    stop.wait().await;
+    note("stopping");
+    dev.stop().await?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Shows what a component imports and what its manifest grants.
-pub async fn role_inspect(file: PathBuf, output: Output) -> anyhow::Result<ExitCode> {
-    bail!("`role inspect {}` is not linked yet (json: {})", file.display(), output.json)
+pub async fn role_inspect(file: PathBuf, output: Output) -> Result<ExitCode> {
+    let report = app::inspect(&file)?;
+    if output.json {
+        output.line(&serde_json::to_string_pretty(&report)?)?;
+    } else {
+        print_report(&report, output)?;
+    }
+    Ok(exit(report.problems.is_empty()))
+}
+
+fn print_report(report: &RoleReport, output: Output) -> Result<()> {
+    let RoleReport { role, component, component_sha256, manifest_sha256, imports, problems } = report;
+    output.line(&format!("role       {}", visible(role.as_deref().unwrap_or("(no manifest beside it)"))))?;
+    output.line(&format!("component  {} sha256:{component_sha256}", component.display()))?;
+    if let Some(sha256) = manifest_sha256 {
+        output.line(&format!("manifest   sha256:{sha256}"))?;
+    }
+    let rows = imports.iter().map(|import| vec![visible(&import.name), import.verdict.to_owned()]).collect();
+    output.table(&["IMPORT", "VERDICT"], rows)?;
+    for problem in problems {
+        note(&format!("problem: {}", visible(problem)));
+    }
+    Ok(())
 }
 
 /// Holds world, manifest and component of each role in a folder against each other.
-pub async fn role_check(folder: PathBuf, output: Output) -> anyhow::Result<ExitCode> {
-    bail!("`role check {}` is not linked yet (json: {})", folder.display(), output.json)
+pub async fn role_check(folder: PathBuf, output: Output) -> Result<ExitCode> {
+    let checks = app::check(&folder)?;
+    let passed = checks.iter().all(|check| check.problems.is_empty());
+    if output.json {
+        output.line(&serde_json::to_string_pretty(&checks)?)?;
+        return Ok(exit(passed));
+    }
+    for RoleCheck { role, world, granted, problems, component: _ } in &checks {
+        let verdict = if problems.is_empty() { "ok" } else { "REFUSED" };
+        let grants: Vec<&str> = granted.iter().map(|interface| interface.name()).collect();
+        output.line(&format!("{role}: {verdict}; {}; grants {}", visible(world), grants.join(", ")))?;
+        for problem in problems {
+            note(&format!("  problem: {}", visible(problem)));
+        }
+    }
+    Ok(exit(passed))
+}
+
+fn exit(passed: bool) -> ExitCode {
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Runs a command with a private database in its environment.
-pub async fn dev_database(home: PathBuf, command: Vec<String>) -> anyhow::Result<ExitCode> {
-    bail!("`dev-database --home {} -- {command:?}` is not linked yet", home.display())
+pub async fn dev_database(home: PathBuf, command: Vec<OsString>) -> Result<ExitCode> {
+    localdb::run_with(&home, &command).await
+}
+
+/// SIGTERM (a deployment platform) or SIGINT (Ctrl-C).
+struct StopSignal {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl StopSignal {
+    fn new() -> Result<Self> {
+        let on = |kind| signal(kind).context("signals can not be handled");
+        Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

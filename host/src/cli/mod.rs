@@ -22,12 +22,14 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{self, Env, HostConfig, LogConfig, LogFormat, ModelSettings, WorkerConfig};
+use crate::config::{self, Env, HostConfig, LogConfig, DatabaseConfig, LogFormat, WorkerConfig};
 use args::{Arguments, Command, DevArguments, RoleCommand, TaskCommand};
 use output::{Output, note};
 
 /// The whole program: from its arguments to its exit status.
 pub fn main_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    // Before any client is made; an error only says that it was done before.
+    rustls::crypto::ring::default_provider().install_default().unwrap_or_default();
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -100,9 +102,8 @@ fn dev_options(arguments: DevArguments, env: Env<'_>) -> anyhow::Result<hooks::D
         home,
         roles,
         forge_seeds,
-        model: ModelSettings::from_env(env)?,
+        database: DatabaseConfig::if_set(env)?,
         worker: WorkerConfig::from_env(env)?,
-        log,
     })
 }
 

@@ -19,6 +19,11 @@ pub struct DatabaseConfig {
 }
 
 impl DatabaseConfig {
+    /// None where the name is not set: `dev` has a database of its own then.
+    pub fn if_set(env: Env<'_>) -> Result<Option<Self>, ConfigError> {
+        env.text(&names::DATABASE_URL).is_some().then(|| Self::from_env(env)).transpose()
+    }
+
     pub fn from_env(env: Env<'_>) -> Result<Self, ConfigError> {
         let name = &names::DATABASE_URL;
         let value = env.text(name).ok_or_else(|| wrong(name, "is not set"))?;

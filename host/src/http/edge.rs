@@ -60,18 +60,9 @@ fn problem_of(response: &mut Response) -> Option<Problem> {
         StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::wrong_media_type(),
         StatusCode::SERVICE_UNAVAILABLE => Problem::out_of_time(),
-<<<<<<< HEAD
-        status if status.is_client_error() => Problem::new(
-            status,
-            "bad-request",
-            "Bad request",
-            "The request can not be understood; see the API's document",
-        ),
-=======
         status if status.is_client_error() => {
             Problem::bad_request(status, "The request can not be understood; see the API's document")
         }
->>>>>>> wt-api
         status => Problem::internal(format!("a handler answered {status} without saying why")),
     })
 }

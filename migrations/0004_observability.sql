@@ -29,7 +29,7 @@ create index execution_logs_task on execution_logs (task_id, id);
 
 -- Creates the partitions of this month and the next two, and drops those that ended before `keep` ago.
 -- Returns the names of the dropped ones.
-create function execution_logs_maintain(keep interval) returns setof text language plpgsql as $$
+create function execution_logs_maintain(keep interval) returns setof text language plpgsql set client_min_messages = warning as $$
 declare
     first_day timestamptz := date_trunc('month', now() at time zone 'utc') at time zone 'utc';
     partition record;

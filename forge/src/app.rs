@@ -66,32 +66,17 @@ struct Known {
 }
 
 impl Tokens {
-    pub(crate) fn open(
-        file: PathBuf,
-        token: Option<&str>,
-        login: String,
-    ) -> Result<Self, StoreError> {
-        let main = token.map(|token| Known {
-            login: login.clone(),
-            sha256: digest(token),
-        });
+    pub(crate) fn open(file: PathBuf, token: Option<&str>, login: String) -> Result<Self, StoreError> {
+        let main = token.map(|token| Known { login: login.clone(), sha256: digest(token) });
         let added = Mutex::new(read_json(&file)?);
-        Ok(Self {
-            file,
-            main,
-            login,
-            added,
-        })
+        Ok(Self { file, main, login, added })
     }
 
     /// The login of a token's owner, if the token is known.
     pub(crate) fn login(&self, token: &str) -> Option<String> {
         let sha256 = digest(token);
         let added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = added
-            .iter()
-            .chain(&self.main)
-            .find(|known| known.sha256 == sha256);
+        let known = added.iter().chain(&self.main).find(|known| known.sha256 == sha256);
         match (known, &self.main) {
             (Some(known), _) => Some(known.login.clone()),
             (None, None) if !token.is_empty() => Some(self.login.clone()),
@@ -149,10 +134,7 @@ impl Rate {
 
     /// The next answer says that nothing remains.
     pub(crate) fn exhaust(&self) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .exhausted = true;
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).exhausted = true;
     }
 
     pub(crate) fn count(&self) -> RateState {

@@ -51,15 +51,10 @@ impl FromStr for SeedArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (name, directory) = text
-            .split_once('=')
-            .ok_or("write OWNER/NAME=DIR, e.g. octo/hello=./fixtures/hello")?;
+        let (name, directory) = text.split_once('=').ok_or("write OWNER/NAME=DIR, e.g. octo/hello=./fixtures/hello")?;
         let repository: RepoName = name.parse().map_err(|bad| format!("{bad}"))?;
         let directory = PathBuf::from(directory);
-        Ok(Self(Seed {
-            repository,
-            directory,
-        }))
+        Ok(Self(Seed { repository, directory }))
     }
 }
 
@@ -77,8 +72,7 @@ impl FromStr for CheckArg {
         Ok(Self(CheckPolicy {
             branches: String::new(),
             name: name.to_owned(),
-            conclusion: Deserialize::deserialize(conclusion)
-                .map_err(|bad| format!("{bad}; {usage}"))?,
+            conclusion: Deserialize::deserialize(conclusion).map_err(|bad| format!("{bad}; {usage}"))?,
             after_ms: after_ms.parse().map_err(|bad| format!("{bad}; {usage}"))?,
         }))
     }
@@ -104,20 +98,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 }
 
 fn options(args: Args) -> ForgeOptions {
-    let Args {
-        root,
-        listen,
-        token,
-        login,
-        seeds,
-        checks,
-        check_branches,
-        exit_with_stdin: _,
-    } = args;
-    let policy = |CheckArg(policy)| CheckPolicy {
-        branches: check_branches.clone(),
-        ..policy
-    };
+    let Args { root, listen, token, login, seeds, checks, check_branches, exit_with_stdin: _ } = args;
+    let policy = |CheckArg(policy)| CheckPolicy { branches: check_branches.clone(), ..policy };
     ForgeOptions {
         root,
         listen,

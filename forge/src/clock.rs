@@ -17,14 +17,9 @@ pub(crate) fn from_unix(seconds: i64) -> String {
 }
 
 pub(crate) fn parse_unix(text: &str) -> Option<i64> {
-    OffsetDateTime::parse(text, &Rfc3339)
-        .ok()
-        .map(OffsetDateTime::unix_timestamp)
+    OffsetDateTime::parse(text, &Rfc3339).ok().map(OffsetDateTime::unix_timestamp)
 }
 
 fn render(time: OffsetDateTime) -> String {
-    time.replace_nanosecond(0)
-        .unwrap_or(time)
-        .format(&Rfc3339)
-        .unwrap_or_default()
+    time.replace_nanosecond(0).unwrap_or(time).format(&Rfc3339).unwrap_or_default()
 }

@@ -56,20 +56,15 @@ fn once() -> u64 {
 
 impl Default for Target {
     fn default() -> Self {
-        Self {
-            method: any(),
-            path: any(),
-            skip: 0,
-            times: once(),
-        }
+        Self { method: any(), path: any(), skip: 0, times: once() }
     }
 }
 
 impl Target {
     /// Counts one request against the rule.
     fn hit(&mut self, seen: &Seen) -> bool {
-        let concerns = (self.method == "*" || self.method.eq_ignore_ascii_case(&seen.method))
-            && matches(&self.path, &seen.path);
+        let concerns =
+            (self.method == "*" || self.method.eq_ignore_ascii_case(&seen.method)) && matches(&self.path, &seen.path);
         if !concerns || self.times == 0 {
             return false;
         }
@@ -210,11 +205,7 @@ impl Control {
         self.lock().requests.clear();
     }
 
-    pub(crate) fn add_fault(
-        &self,
-        target: Target,
-        fault: Fault,
-    ) -> Result<FaultRule, TooManyRules> {
+    pub(crate) fn add_fault(&self, target: Target, fault: Fault) -> Result<FaultRule, TooManyRules> {
         let mut inner = self.lock();
         inner.faults.retain(|rule| rule.target.times > 0);
         if inner.faults.len() >= RULES_MAX {
@@ -234,9 +225,7 @@ impl Control {
     pub(crate) fn remove_faults(&self, id: Option<u64>) -> bool {
         let mut inner = self.lock();
         let before = inner.faults.len();
-        inner
-            .faults
-            .retain(|rule| id.is_some_and(|id| id != rule.id));
+        inner.faults.retain(|rule| id.is_some_and(|id| id != rule.id));
         id.is_none() || inner.faults.len() < before
     }
 
@@ -253,13 +242,7 @@ impl Control {
         if inner.holds.len() >= RULES_MAX {
             return Err(TooManyRules);
         }
-        let hold = Hold {
-            id: inner.next_id(),
-            target,
-            when,
-            held: Vec::new(),
-            released: watch::Sender::new(false),
-        };
+        let hold = Hold { id: inner.next_id(), target, when, held: Vec::new(), released: watch::Sender::new(false) };
         let view = hold.view();
         inner.holds.push(hold);
         Ok(view)
@@ -274,9 +257,7 @@ impl Control {
         let mut inner = self.lock();
         let before = inner.holds.len();
         // Dropping a hold drops its sender, which is what the held requests wait for.
-        inner
-            .holds
-            .retain(|hold| id.is_some_and(|id| id != hold.id));
+        inner.holds.retain(|hold| id.is_some_and(|id| id != hold.id));
         id.is_none() || inner.holds.len() < before
     }
 
@@ -284,17 +265,13 @@ impl Control {
     pub(crate) async fn pass(&self, seen: &Seen, when: When) {
         let released = {
             let mut inner = self.lock();
-            inner
-                .holds
-                .iter_mut()
-                .filter(|hold| hold.when == when)
-                .find_map(|hold| {
-                    let hit = hold.target.hit(seen);
-                    hit.then(|| {
-                        hold.held.push(seen.clone());
-                        hold.released.subscribe()
-                    })
+            inner.holds.iter_mut().filter(|hold| hold.when == when).find_map(|hold| {
+                let hit = hold.target.hit(seen);
+                hit.then(|| {
+                    hold.held.push(seen.clone());
+                    hold.released.subscribe()
                 })
+            })
         };
         if let Some(mut released) = released {
             // An error says that the sender is gone: released.
@@ -312,11 +289,6 @@ impl Inner {
 
 impl Hold {
     fn view(&self) -> HoldView {
-        HoldView {
-            id: self.id,
-            target: self.target.clone(),
-            when: self.when,
-            held: self.held.clone(),
-        }
+        HoldView { id: self.id, target: self.target.clone(), when: self.when, held: self.held.clone() }
     }
 }

@@ -47,29 +47,19 @@ pub(crate) enum StoreError {
 impl StoreError {
     /// One entry of `errors` that names a field.
     pub(crate) fn field(resource: &str, field: &str, code: &str) -> Self {
-        Self::Invalid(vec![
-            json!({"resource": resource, "field": field, "code": code}),
-        ])
+        Self::Invalid(vec![json!({"resource": resource, "field": field, "code": code})])
     }
 
     /// One entry of `errors` with a text of its own.
     pub(crate) fn custom(resource: &str, message: &str) -> Self {
-        Self::Invalid(vec![
-            json!({"resource": resource, "code": "custom", "message": message}),
-        ])
+        Self::Invalid(vec![json!({"resource": resource, "code": "custom", "message": message})])
     }
 
     fn status(&self) -> StatusCode {
         match self {
-            Self::NotFound | Self::NoCommitForRef(_) | Self::BranchNotFound(_) | Self::Empty => {
-                StatusCode::NOT_FOUND
-            }
-            Self::NoCommitForSha(_) | Self::Unprocessable(_) | Self::Invalid(_) => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
-            Self::ShaMismatch { .. } | Self::HeadModified | Self::Conflict(_) => {
-                StatusCode::CONFLICT
-            }
+            Self::NotFound | Self::NoCommitForRef(_) | Self::BranchNotFound(_) | Self::Empty => StatusCode::NOT_FOUND,
+            Self::NoCommitForSha(_) | Self::Unprocessable(_) | Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::ShaMismatch { .. } | Self::HeadModified | Self::Conflict(_) => StatusCode::CONFLICT,
             Self::NotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::FORBIDDEN,
             Self::Git(_) | Self::Io(_) | Self::Stored(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -87,11 +77,7 @@ pub(crate) struct ApiError {
 
 impl ApiError {
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            message: message.into(),
-            errors: Vec::new(),
-        }
+        Self { status, message: message.into(), errors: Vec::new() }
     }
 
     pub(crate) fn not_found() -> Self {
@@ -123,21 +109,13 @@ impl From<StoreError> for ApiError {
             }
             _ => Vec::new(),
         };
-        Self {
-            status,
-            message,
-            errors,
-        }
+        Self { status, message, errors }
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let Self {
-            status,
-            message,
-            errors,
-        } = self;
+        let Self { status, message, errors } = self;
         let mut body = json!({"message": message});
         if !errors.is_empty() {
             body["errors"] = Value::Array(errors);

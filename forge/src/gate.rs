@@ -58,13 +58,7 @@ pub(crate) async fn gate(
     }
 }
 
-async fn carry_out(
-    app: Arc<App>,
-    cutter: Cutter,
-    seen: Seen,
-    request: Request,
-    next: Next,
-) -> Response {
+async fn carry_out(app: Arc<App>, cutter: Cutter, seen: Seen, request: Request, next: Next) -> Response {
     tokio::select! {
         biased;
         () = app.control.pass(&seen, When::Before) => {}
@@ -76,19 +70,11 @@ async fn carry_out(
     app.control.answered(seen.id, None, kind);
     let response = match &fault {
         None | Some(Fault::LoseResponse | Fault::Reset) => next.run(request).await,
-        Some(Fault::Status {
-            status,
-            headers,
-            body,
-        }) => prepared(*status, headers, body.as_ref()),
+        Some(Fault::Status { status, headers, body }) => prepared(*status, headers, body.as_ref()),
         Some(Fault::SecondaryRateLimit { retry_after }) => secondary_rate_limit(*retry_after),
         Some(Fault::RateLimit) => {
             app.rate.exhaust();
-            ApiError::new(
-                StatusCode::FORBIDDEN,
-                "API rate limit exceeded for user ID 1.",
-            )
-            .into_response()
+            ApiError::new(StatusCode::FORBIDDEN, "API rate limit exceeded for user ID 1.").into_response()
         }
         Some(Fault::Hang) => {
             app.stopped().await;
@@ -126,9 +112,7 @@ async fn half_of(response: Response, cutter: &Cutter) -> Response {
     cutter.reset_on_close();
     // A body of its own, so that an answer without one can be cut too.
     let announced = bytes.len().max(2);
-    parts
-        .headers
-        .insert(CONTENT_LENGTH, HeaderValue::from(announced));
+    parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(announced));
     let half = bytes.slice(..bytes.len() / 2);
     let broken = stream::once(async {
         tokio::time::sleep(RESET_AFTER).await;
@@ -138,11 +122,7 @@ async fn half_of(response: Response, cutter: &Cutter) -> Response {
     Response::from_parts(parts, Body::from_stream(body))
 }
 
-fn prepared(
-    status: u16,
-    headers: &std::collections::BTreeMap<String, String>,
-    body: Option<&Value>,
-) -> Response {
+fn prepared(status: u16, headers: &std::collections::BTreeMap<String, String>, body: Option<&Value>) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = match body {
         Some(body) => (status, Json(body)).into_response(),
@@ -177,13 +157,8 @@ fn with_github_headers(app: &App, seen: &Seen, mut response: Response) -> Respon
     headers.insert("x-ratelimit-used", HeaderValue::from(rate.used()));
     headers.insert("x-ratelimit-reset", HeaderValue::from(rate.reset));
     headers.insert("x-ratelimit-resource", HeaderValue::from_static("core"));
-    headers.insert(
-        "x-github-api-version-selected",
-        HeaderValue::from_static("2022-11-28"),
-    );
-    headers
-        .entry("x-github-media-type")
-        .or_insert(HeaderValue::from_static("github.v3; format=json"));
+    headers.insert("x-github-api-version-selected", HeaderValue::from_static("2022-11-28"));
+    headers.entry("x-github-media-type").or_insert(HeaderValue::from_static("github.v3; format=json"));
     let id = format!("F0A6:{:08X}", seen.id);
     if let Ok(id) = HeaderValue::try_from(id) {
         headers.insert("x-github-request-id", id);

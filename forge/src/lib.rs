@@ -111,14 +111,7 @@ impl ForgeOptions {
 
 impl fmt::Debug for ForgeOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            root,
-            listen,
-            token,
-            login,
-            checks,
-            seeds,
-        } = self;
+        let Self { root, listen, token, login, checks, seeds } = self;
         f.debug_struct("ForgeOptions")
             .field("root", root)
             .field("listen", listen)
@@ -134,18 +127,11 @@ impl fmt::Debug for ForgeOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("cannot listen on {address}: {cause}")]
-    Listen {
-        address: SocketAddr,
-        cause: std::io::Error,
-    },
+    Listen { address: SocketAddr, cause: std::io::Error },
     #[error("cannot use {} as the root of the repositories: {cause}; give a directory that can be written", root.display())]
     Root { root: PathBuf, cause: String },
     #[error("cannot make {repository} from {}: {cause}", directory.display())]
-    Seed {
-        repository: RepoName,
-        directory: PathBuf,
-        cause: String,
-    },
+    Seed { repository: RepoName, directory: PathBuf, cause: String },
 }
 
 /// The forge ended otherwise than it was told to.
@@ -155,9 +141,7 @@ pub enum StopError {
     Serve(#[from] std::io::Error),
     #[error("the serving task ended with an error: {0}")]
     Task(#[from] tokio::task::JoinError),
-    #[error(
-        "requests were still running {STOP_WITHIN:?} after the forge was told to stop; they were abandoned"
-    )]
+    #[error("requests were still running {STOP_WITHIN:?} after the forge was told to stop; they were abandoned")]
     TooSlow,
 }
 
@@ -177,27 +161,14 @@ pub struct Running {
 impl Forge {
     /// Returns once requests are accepted. Needs a tokio runtime.
     pub async fn start(options: ForgeOptions) -> Result<Running, StartError> {
-        let ForgeOptions {
-            root,
-            listen,
-            token,
-            login,
-            checks,
-            seeds,
-        } = options;
-        let unusable = |cause: error::StoreError| StartError::Root {
-            root: root.clone(),
-            cause: cause.to_string(),
-        };
+        let ForgeOptions { root, listen, token, login, checks, seeds } = options;
+        let unusable = |cause: error::StoreError| StartError::Root { root: root.clone(), cause: cause.to_string() };
         let store = Store::open(&root, checks).map_err(unusable)?;
         let tokens = store.root().join(".forge-tokens.json");
         let tokens = Tokens::open(tokens, token.as_deref(), login).map_err(unusable)?;
         seeds.iter().try_for_each(|seed| plant(&store, seed))?;
 
-        let refused = |cause| StartError::Listen {
-            address: listen,
-            cause,
-        };
+        let refused = |cause| StartError::Listen { address: listen, cause };
         let listener = Loopback::bind(listen).await.map_err(refused)?;
         let url = format!("http://{}", listener.local_addr().map_err(refused)?);
         let root = store.root().to_owned();
@@ -213,34 +184,22 @@ impl Forge {
         let service = api::service(&app);
         let serving = tokio::spawn(async move {
             let stopped = async move { app.stopped().await };
-            axum::serve(listener, service)
-                .with_graceful_shutdown(stopped)
-                .await
+            axum::serve(listener, service).with_graceful_shutdown(stopped).await
         });
-        Ok(Running {
-            url,
-            root,
-            stop,
-            serving,
-        })
+        Ok(Running { url, root, stop, serving })
     }
 }
 
 fn plant(store: &Store, seed: &Seed) -> Result<(), StartError> {
-    let Seed {
-        repository,
-        directory,
-    } = seed;
+    let Seed { repository, directory } = seed;
     if store.repo(repository).is_ok() {
         return Ok(());
     }
-    store
-        .create_from_directory(repository, "main", directory)
-        .map_err(|cause| StartError::Seed {
-            repository: repository.clone(),
-            directory: directory.clone(),
-            cause: cause.to_string(),
-        })
+    store.create_from_directory(repository, "main", directory).map_err(|cause| StartError::Seed {
+        repository: repository.clone(),
+        directory: directory.clone(),
+        cause: cause.to_string(),
+    })
 }
 
 impl Running {
@@ -256,9 +215,7 @@ impl Running {
 
     /// Ends once the requests that run have ended. Held and hanging ones are closed without an answer.
     pub async fn stop(self) -> Result<(), StopError> {
-        let Self {
-            stop, mut serving, ..
-        } = self;
+        let Self { stop, mut serving, .. } = self;
         stop.send_replace(true);
         let Ok(ended) = tokio::time::timeout(STOP_WITHIN, &mut serving).await else {
             serving.abort();

@@ -1,9 +1,6 @@
 //! The forge through its front door: real HTTP, and the real `git` to look at what it did.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "helpers of tests, which clippy takes for code outside of tests"
-)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests, which clippy takes for code outside of tests")]
 
 #[path = "it/client.rs"]
 mod client;

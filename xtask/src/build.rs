@@ -16,8 +16,7 @@ const MANIFEST: &str = "capabilities.toml";
 
 /// Built and tested together. Cargo unifies features over what a command selects, so that another selection would
 /// compile wasmtime a second time.
-pub(crate) const TESTED_PACKAGES: [&str; 6] =
-    ["-p", "juggernaut", "-p", "forge", "-p", "juggernaut-tests"];
+pub(crate) const TESTED_PACKAGES: [&str; 6] = ["-p", "juggernaut", "-p", "forge", "-p", "juggernaut-tests"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Profile {
@@ -30,9 +29,7 @@ pub(crate) fn run(workspace: &Workspace, profile: Profile) -> Result<()> {
     let mut steps = Steps::new(4);
     steps.step("target wasm32-wasip2", ensure_wasm_target)?;
     steps.step("host and forge", || binaries(workspace, profile))?;
-    steps.step("components of the roles", || {
-        guests(workspace, &roles(workspace)?)
-    })?;
+    steps.step("components of the roles", || guests(workspace, &roles(workspace)?))?;
     steps.step("roles with their manifests", || assemble_roles(workspace))
 }
 
@@ -48,15 +45,11 @@ pub(crate) fn ensure_wasm_target() -> Result<()> {
             String::from_utf8_lossy(&output.stderr).trim()
         );
     }
-    let installed = String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .any(|line| line.trim() == WASM_TARGET);
+    let installed = String::from_utf8_lossy(&output.stdout).lines().any(|line| line.trim() == WASM_TARGET);
     if installed {
         return Ok(());
     }
-    say(&format!(
-        "the target {WASM_TARGET} is absent; adding it with rustup"
-    ))?;
+    say(&format!("the target {WASM_TARGET} is absent; adding it with rustup"))?;
     execute(Command::new("rustup").args(["target", "add", WASM_TARGET]))
 }
 
@@ -72,10 +65,8 @@ pub(crate) fn binaries(workspace: &Workspace, profile: Profile) -> Result<()> {
 
 /// Every directory of roles/ with a manifest; without a manifest a role is not finished, and is not shipped.
 pub(crate) fn roles(workspace: &Workspace) -> Result<Vec<&Package>> {
-    let found: Vec<&Package> = workspace
-        .packages(Kind::Role)
-        .filter(|package| package.dir.join(MANIFEST).is_file())
-        .collect();
+    let found: Vec<&Package> =
+        workspace.packages(Kind::Role).filter(|package| package.dir.join(MANIFEST).is_file()).collect();
     if found.is_empty() {
         bail!("no package in roles/ has a {MANIFEST}; write one, or merge the branch that does");
     }
@@ -122,10 +113,7 @@ fn assemble(workspace: &Workspace, packages: &[&Package], into: &Path) -> Result
         let name = package.dir_name();
         let dir = into.join(&name);
         fs::create_dir_all(&dir).with_context(|| format!("could not create {}", dir.display()))?;
-        copy(
-            &built.join(package.wasm_file()),
-            &dir.join(format!("{name}.wasm")),
-        )?;
+        copy(&built.join(package.wasm_file()), &dir.join(format!("{name}.wasm")))?;
         let manifest = package.dir.join(MANIFEST);
         if manifest.is_file() {
             copy(&manifest, &dir.join(MANIFEST))?;
@@ -135,7 +123,6 @@ fn assemble(workspace: &Workspace, packages: &[&Package], into: &Path) -> Result
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
-    fs::copy(from, to)
-        .with_context(|| format!("could not copy {} to {}", from.display(), to.display()))?;
+    fs::copy(from, to).with_context(|| format!("could not copy {} to {}", from.display(), to.display()))?;
     Ok(())
 }

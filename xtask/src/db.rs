@@ -15,12 +15,7 @@ const MOVED_PREFIX: &str = "/var/tmp/juggernaut-";
 /// Wraps `command` so that it runs with DATABASE_URL naming the private database of `home`.
 pub(crate) fn with_database(juggernaut: &Path, home: &Path, command: &Command) -> Command {
     let mut wrapped = Command::new(juggernaut);
-    wrapped
-        .args(["dev-database", "--home"])
-        .arg(home)
-        .arg("--")
-        .arg(command.get_program())
-        .args(command.get_args());
+    wrapped.args(["dev-database", "--home"]).arg(home).arg("--").arg(command.get_program()).args(command.get_args());
     if let Some(dir) = command.get_current_dir() {
         wrapped.current_dir(dir);
     }

@@ -13,10 +13,7 @@ pub(crate) fn run(bin_dir: &Path) -> Result<()> {
     for name in BINARIES {
         let path = bin_dir.join(name);
         if !path.is_file() {
-            bail!(
-                "{} does not exist; run `cargo xtask demo`, which builds it",
-                path.display()
-            );
+            bail!("{} does not exist; run `cargo xtask demo`, which builds it", path.display());
         }
     }
     scenario()

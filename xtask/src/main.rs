@@ -71,13 +71,8 @@ fn run(task: Task) -> Result<()> {
     match task {
         Task::Build { profile } => build::run(&workspace, profile),
         Task::Test { filter: None } => test::everything(&workspace),
-        Task::Test {
-            filter: Some(filter),
-        } => test::filtered(&workspace, &filter),
-        Task::Prepare {
-            check,
-            database_url,
-        } => prepare::run(&workspace, check, database_url.as_deref()),
+        Task::Test { filter: Some(filter) } => test::filtered(&workspace, &filter),
+        Task::Prepare { check, database_url } => prepare::run(&workspace, check, database_url.as_deref()),
         Task::Demo { profile } => {
             build::run(&workspace, profile)?;
             demo::run(&workspace.bin_dir(profile))

@@ -25,8 +25,7 @@ type Queries = BTreeMap<String, Vec<u8>>;
 pub(crate) fn run(workspace: &Workspace, check: bool, database_url: Option<&str>) -> Result<()> {
     let fresh_dir = workspace.target_dir.join("sqlx-prepare");
     db::delete_directory(&fresh_dir)?;
-    fs::create_dir_all(&fresh_dir)
-        .with_context(|| format!("could not create {}", fresh_dir.display()))?;
+    fs::create_dir_all(&fresh_dir).with_context(|| format!("could not create {}", fresh_dir.display()))?;
 
     let check_queries = check_queries(workspace, &fresh_dir)?;
     match database_url {
@@ -54,29 +53,21 @@ fn check_queries(workspace: &Workspace, into: &Path) -> Result<Command> {
         .and_then(|file| file.set_modified(SystemTime::now()))
         .with_context(|| format!("could not touch {}", crate_root.display()))?;
     let mut cargo = workspace.cargo(["check", "--locked", "--all-targets", "-p", "juggernaut"]);
-    cargo
-        .env("SQLX_OFFLINE", "false")
-        .env("SQLX_OFFLINE_DIR", into);
+    cargo.env("SQLX_OFFLINE", "false").env("SQLX_OFFLINE_DIR", into);
     Ok(cargo)
 }
 
 fn with_given_database(mut check_queries: Command, url: &str) -> Result<()> {
-    Steps::new(1).step("check the queries", || {
-        execute(check_queries.env("DATABASE_URL", url))
-    })
+    Steps::new(1).step("check the queries", || execute(check_queries.env("DATABASE_URL", url)))
 }
 
 fn with_private_database(workspace: &Workspace, check_queries: &Command) -> Result<()> {
     let juggernaut = workspace.bin_dir(Profile::Dev).join("juggernaut");
     let home = workspace.target_dir.join("prepare");
     let mut steps = Steps::new(3);
-    steps
-        .step("build the host", || {
-            build::binaries(workspace, Profile::Dev)
-        })
-        .context(
-            "if its queries do not fit .sqlx/ any more, migrate a database of your own and pass --database-url URL",
-        )?;
+    steps.step("build the host", || build::binaries(workspace, Profile::Dev)).context(
+        "if its queries do not fit .sqlx/ any more, migrate a database of your own and pass --database-url URL",
+    )?;
     steps.step("migrate a private database", || {
         // A cluster of an earlier run may hold migrations that have been edited since.
         db::delete(&home)?;
@@ -84,9 +75,7 @@ fn with_private_database(workspace: &Workspace, check_queries: &Command) -> Resu
         migrate.arg("migrate").current_dir(&workspace.root);
         execute(&mut db::with_database(&juggernaut, &home, &migrate))
     })?;
-    steps.step("check the queries", || {
-        execute(&mut db::with_database(&juggernaut, &home, check_queries))
-    })
+    steps.step("check the queries", || execute(&mut db::with_database(&juggernaut, &home, check_queries)))
 }
 
 fn read_queries(dir: &Path) -> Result<Queries> {
@@ -99,17 +88,10 @@ fn read_queries(dir: &Path) -> Result<Queries> {
     };
     let mut queries = Queries::new();
     for entry in entries {
-        let path = entry
-            .with_context(|| format!("could not list {}", dir.display()))?
-            .path();
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let path = entry.with_context(|| format!("could not list {}", dir.display()))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if name.starts_with("query-") {
-            let content =
-                fs::read(&path).with_context(|| format!("could not read {}", path.display()))?;
+            let content = fs::read(&path).with_context(|| format!("could not read {}", path.display()))?;
             queries.insert(name, content);
         }
     }
@@ -119,11 +101,8 @@ fn read_queries(dir: &Path) -> Result<Queries> {
 fn compare(committed: &Queries, fresh: &Queries) -> Result<()> {
     let missing = fresh.keys().filter(|name| !committed.contains_key(*name));
     let superfluous = committed.keys().filter(|name| !fresh.contains_key(*name));
-    let different = fresh
-        .iter()
-        .filter(|(name, content)| committed.get(*name).is_some_and(|old| old != *content));
-    let (missing, superfluous, different) =
-        (missing.count(), superfluous.count(), different.count());
+    let different = fresh.iter().filter(|(name, content)| committed.get(*name).is_some_and(|old| old != *content));
+    let (missing, superfluous, different) = (missing.count(), superfluous.count(), different.count());
     if missing + superfluous + different > 0 {
         bail!(
             ".sqlx/ does not fit the queries ({missing} missing, {superfluous} superfluous, {different} different); \
@@ -151,10 +130,7 @@ mod tests {
     use super::*;
 
     fn queries(entries: &[(&str, &str)]) -> Queries {
-        entries
-            .iter()
-            .map(|(name, content)| ((*name).to_owned(), content.as_bytes().to_vec()))
-            .collect()
+        entries.iter().map(|(name, content)| ((*name).to_owned(), content.as_bytes().to_vec())).collect()
     }
 
     #[test]
@@ -163,10 +139,7 @@ mod tests {
         let fresh = queries(&[("query-b.json", "3"), ("query-c.json", "4")]);
         let error = compare(&committed, &fresh).expect_err("different");
         let text = error.to_string();
-        assert!(
-            text.contains("1 missing, 1 superfluous, 1 different"),
-            "{text}"
-        );
+        assert!(text.contains("1 missing, 1 superfluous, 1 different"), "{text}");
         assert!(text.contains("cargo xtask prepare"), "{text}");
         compare(&fresh, &fresh).expect("the same");
     }

@@ -13,22 +13,15 @@ use crate::workspace::{Steps, WASM_TARGET, Workspace, execute};
 /// All steps, and then the demo.
 pub(crate) fn everything(workspace: &Workspace) -> Result<()> {
     let mut steps = Steps::new(8);
-    steps.step("format", || {
-        execute(&mut workspace.cargo(["fmt", "--all", "--check"]))
-    })?;
-    steps.step("lints of the host side", || {
-        execute(&mut clippy_native(workspace))
-    })?;
+    steps.step("format", || execute(&mut workspace.cargo(["fmt", "--all", "--check"])))?;
+    steps.step("lints of the host side", || execute(&mut clippy_native(workspace)))?;
     steps.step("lints of the guests", || {
         build::ensure_wasm_target()?;
         execute(&mut clippy_guests(workspace))
     })?;
     artefacts(workspace, &mut steps)?;
     steps.step("tests", || {
-        execute(with_paths(
-            workspace,
-            workspace.cargo(["test", "--locked"]).args(TESTED_PACKAGES),
-        ))
+        execute(with_paths(workspace, workspace.cargo(["test", "--locked"]).args(TESTED_PACKAGES)))
     })?;
     steps.step("demo", || demo::run(&workspace.bin_dir(Profile::Dev)))
 }
@@ -41,10 +34,7 @@ pub(crate) fn filtered(workspace: &Workspace, filter: &str) -> Result<()> {
     steps.step("tests", || {
         execute(with_paths(
             workspace,
-            workspace
-                .cargo(["test", "--locked", "--test", "it"])
-                .args(TESTED_PACKAGES)
-                .args(["--", filter]),
+            workspace.cargo(["test", "--locked", "--test", "it"]).args(TESTED_PACKAGES).args(["--", filter]),
         ))
     })
 }
@@ -53,9 +43,7 @@ pub(crate) fn filtered(workspace: &Workspace, filter: &str) -> Result<()> {
 fn artefacts(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
     steps.step("roles", || build::all_roles(workspace))?;
     steps.step("guests of the tests", || build::test_guests(workspace))?;
-    steps.step("host and forge", || {
-        build::binaries(workspace, Profile::Dev)
-    })
+    steps.step("host and forge", || build::binaries(workspace, Profile::Dev))
 }
 
 fn clippy_native(workspace: &Workspace) -> Command {

@@ -39,11 +39,7 @@ pub(crate) struct Package {
 impl Package {
     /// The name of the directory, which is that of the role or guest.
     pub(crate) fn dir_name(&self) -> String {
-        self.dir
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned()
+        self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
     /// The file that cargo makes of a guest.
@@ -78,25 +74,16 @@ impl Workspace {
             .flatten()
             .map(|package| read_package(&root, package))
             .collect::<Result<_>>()?;
-        Ok(Workspace {
-            target_dir: PathBuf::from(text(&metadata, "target_directory")?),
-            root,
-            packages,
-        })
+        Ok(Workspace { target_dir: PathBuf::from(text(&metadata, "target_directory")?), root, packages })
     }
 
     pub(crate) fn packages(&self, kind: Kind) -> impl Iterator<Item = &Package> {
-        self.packages
-            .iter()
-            .filter(move |package| package.kind == kind)
+        self.packages.iter().filter(move |package| package.kind == kind)
     }
 
     /// Names of all that is built for WebAssembly.
     pub(crate) fn guest_names(&self) -> impl Iterator<Item = &str> {
-        self.packages
-            .iter()
-            .filter(|package| package.kind != Kind::Native)
-            .map(|package| package.name.as_str())
+        self.packages.iter().filter(|package| package.kind != Kind::Native).map(|package| package.name.as_str())
     }
 
     pub(crate) fn bin_dir(&self, profile: Profile) -> PathBuf {
@@ -135,25 +122,17 @@ fn read_package(root: &Path, package: &Value) -> Result<Package> {
     } else {
         Kind::Native
     };
-    Ok(Package {
-        name: text(package, "name")?.to_owned(),
-        dir,
-        kind,
-    })
+    Ok(Package { name: text(package, "name")?.to_owned(), dir, kind })
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> Result<&'a str> {
-    value[key]
-        .as_str()
-        .with_context(|| format!("`cargo metadata` has no `{key}`; check the version of cargo"))
+    value[key].as_str().with_context(|| format!("`cargo metadata` has no `{key}`; check the version of cargo"))
 }
 
 /// Runs `command` to its end; anything but success is an error that names it.
 pub(crate) fn execute(command: &mut Command) -> Result<()> {
     let shown = show(command);
-    let status = command
-        .status()
-        .with_context(|| format!("could not run `{shown}`; check that it is installed"))?;
+    let status = command.status().with_context(|| format!("could not run `{shown}`; check that it is installed"))?;
     if !status.success() {
         bail!("`{shown}` ended with {status}; its output is above");
     }
@@ -190,10 +169,7 @@ impl Steps {
         let position = format!("[{}/{}]", self.done, self.total);
         let began = Instant::now();
         let result = work().with_context(|| format!("step {position} `{name}` failed"))?;
-        say(&format!(
-            "{position} {name} ({:.1} s)",
-            began.elapsed().as_secs_f64()
-        ))?;
+        say(&format!("{position} {name} ({:.1} s)", began.elapsed().as_secs_f64()))?;
         Ok(result)
     }
 }

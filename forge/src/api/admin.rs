@@ -63,15 +63,8 @@ pub(super) async fn create_repository(
     State(app): State<Arc<App>>,
     bytes: Bytes,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    let NewRepository {
-        owner,
-        name,
-        default_branch,
-        files,
-        directory,
-    } = strict(&bytes)?;
-    let name =
-        RepoName::new(&owner, &name).map_err(|bad| ApiError::unprocessable(bad.to_string()))?;
+    let NewRepository { owner, name, default_branch, files, directory } = strict(&bytes)?;
+    let name = RepoName::new(&owner, &name).map_err(|bad| ApiError::unprocessable(bad.to_string()))?;
     let links = Links::new(&app, &name);
     blocking(&app, move |store| match directory {
         Some(directory) => store.create_from_directory(&name, &default_branch, &directory),
@@ -88,17 +81,11 @@ pub(super) async fn set_check_policies(
 ) -> Result<StatusCode, ApiError> {
     let name = repo_name(&owner, &repo)?;
     let policies: Vec<CheckPolicy> = strict(&bytes)?;
-    blocking(&app, move |store| {
-        store.locked(&name, |repo| repo.set_check_policies(policies))
-    })
-    .await?;
+    blocking(&app, move |store| store.locked(&name, |repo| repo.set_check_policies(policies))).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub(super) async fn add_token(
-    State(app): State<Arc<App>>,
-    bytes: Bytes,
-) -> Result<StatusCode, ApiError> {
+pub(super) async fn add_token(State(app): State<Arc<App>>, bytes: Bytes) -> Result<StatusCode, ApiError> {
     let NewToken { login, token } = strict(&bytes)?;
     if login.is_empty() || token.is_empty() {
         return Err(ApiError::unprocessable("login and token must not be empty"));
@@ -140,22 +127,15 @@ pub(super) async fn add_fault(
 
 /// A fault that cannot be sent as it is written would make a test pass for the wrong reason.
 fn check_sendable(fault: &Fault) -> Result<(), ApiError> {
-    let Fault::Status {
-        status, headers, ..
-    } = fault
-    else {
+    let Fault::Status { status, headers, .. } = fault else {
         return Ok(());
     };
     if !(200..=599).contains(status) {
-        return Err(ApiError::unprocessable(format!(
-            "status {status} is not between 200 and 599"
-        )));
+        return Err(ApiError::unprocessable(format!("status {status} is not between 200 and 599")));
     }
     for (name, value) in headers {
         if HeaderName::try_from(name).is_err() || HeaderValue::try_from(value).is_err() {
-            return Err(ApiError::unprocessable(format!(
-                "{name}: {value} is not a header"
-            )));
+            return Err(ApiError::unprocessable(format!("{name}: {value} is not a header")));
         }
     }
     Ok(())
@@ -170,10 +150,7 @@ pub(super) async fn remove_faults(State(app): State<Arc<App>>) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-pub(super) async fn remove_fault(
-    State(app): State<Arc<App>>,
-    Path(id): Path<u64>,
-) -> Result<StatusCode, ApiError> {
+pub(super) async fn remove_fault(State(app): State<Arc<App>>, Path(id): Path<u64>) -> Result<StatusCode, ApiError> {
     removed(app.control.remove_faults(Some(id)))
 }
 
@@ -190,10 +167,7 @@ pub(super) async fn add_hold(
     Ok((StatusCode::CREATED, Json(hold.map_err(refuse)?)))
 }
 
-pub(super) async fn release(
-    State(app): State<Arc<App>>,
-    Path(id): Path<u64>,
-) -> Result<StatusCode, ApiError> {
+pub(super) async fn release(State(app): State<Arc<App>>, Path(id): Path<u64>) -> Result<StatusCode, ApiError> {
     removed(app.control.release(Some(id)))
 }
 
@@ -203,9 +177,5 @@ pub(super) async fn release_all(State(app): State<Arc<App>>) -> StatusCode {
 }
 
 fn removed(found: bool) -> Result<StatusCode, ApiError> {
-    if found {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(ApiError::not_found())
-    }
+    if found { Ok(StatusCode::NO_CONTENT) } else { Err(ApiError::not_found()) }
 }

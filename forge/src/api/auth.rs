@@ -17,10 +17,7 @@ const NO_USER_AGENT: &str = "Request forbidden by administrative rules. Please m
     User-Agent header (https://docs.github.com/en/rest/overview/resources-in-the-rest-api#user-agent-required).\r\n";
 
 pub(super) async fn user_agent(request: Request, next: Next) -> Response {
-    let named = request
-        .headers()
-        .get(USER_AGENT)
-        .is_some_and(|agent| !agent.is_empty());
+    let named = request.headers().get(USER_AGENT).is_some_and(|agent| !agent.is_empty());
     if named {
         return next.run(request).await;
     }
@@ -28,11 +25,7 @@ pub(super) async fn user_agent(request: Request, next: Next) -> Response {
     (StatusCode::FORBIDDEN, html, NO_USER_AGENT).into_response()
 }
 
-pub(super) async fn token(
-    State(app): State<Arc<App>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+pub(super) async fn token(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let Some(login) = bearer(request.headers()).and_then(|token| app.tokens.login(token)) else {
         return ApiError::new(StatusCode::UNAUTHORIZED, "Bad credentials").into_response();
     };

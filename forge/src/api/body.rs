@@ -79,11 +79,7 @@ impl Fields {
         };
         serde_json::from_value(Value::String(text.clone()))
             .map(Some)
-            .map_err(|_| {
-                invalid(&format!(
-                    "For 'properties/{name}', {text} is not one of the allowed values."
-                ))
-            })
+            .map_err(|_| invalid(&format!("For 'properties/{name}', {text} is not one of the allowed values.")))
     }
 }
 
@@ -92,14 +88,11 @@ fn invalid(message: &str) -> ApiError {
 }
 
 fn wrong_type(name: &str, value: &Value, wanted: &str) -> ApiError {
-    invalid(&format!(
-        "For 'properties/{name}', {value} is not {wanted}."
-    ))
+    invalid(&format!("For 'properties/{name}', {value} is not {wanted}."))
 }
 
 /// For the forge's own endpoints: typed, strict, and explained.
 pub(super) fn strict<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, ApiError> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        ApiError::unprocessable(format!("{error}; the module docs of forge show every body"))
-    })
+    serde_json::from_slice(bytes)
+        .map_err(|error| ApiError::unprocessable(format!("{error}; the module docs of forge show every body")))
 }

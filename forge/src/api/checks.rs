@@ -19,12 +19,7 @@ use crate::store::{CheckChange, CheckOutput, CheckRun, CheckStatus, RepoName};
 const FILTERS: [&str; 2] = ["latest", "all"];
 type RunPath = Path<(String, String, u64)>;
 
-pub(super) async fn list(
-    app: &Arc<App>,
-    name: RepoName,
-    spec: String,
-    uri: &Uri,
-) -> Result<Response, ApiError> {
+pub(super) async fn list(app: &Arc<App>, name: RepoName, spec: String, uri: &Uri) -> Result<Response, ApiError> {
     let links = Links::new(app, &name);
     let page = Page::new(&app.base, uri);
     let filter = query(uri, "filter").unwrap_or_else(|| "latest".to_owned());
@@ -37,15 +32,11 @@ pub(super) async fn list(
     let status = query(uri, "status");
     blocking(app, move |store| {
         let repo = store.repo(&name)?;
-        let commit = repo
-            .commit_of(&spec)?
-            .ok_or_else(|| StoreError::NoCommitForSha(spec.clone()))?;
+        let commit = repo.commit_of(&spec)?.ok_or_else(|| StoreError::NoCommitForSha(spec.clone()))?;
         let mut runs = repo.check_runs(&commit.id().to_string(), filter == "latest")?;
         runs.retain(|run| {
             check_name.as_ref().is_none_or(|name| *name == run.name)
-                && status
-                    .as_ref()
-                    .is_none_or(|status| json!(run.status) == status.as_str())
+                && status.as_ref().is_none_or(|status| json!(run.status) == status.as_str())
         });
         let total = runs.len();
         let shown: Vec<Value> = page.cut(runs).iter().map(|it| render(&links, it)).collect();
@@ -76,12 +67,8 @@ pub(super) async fn create(
     let check_name = fields.required_text("name")?;
     let sha = fields.required_text("head_sha")?;
     let change = parse_change(&fields)?;
-    let run = blocking(&app, move |store| {
-        store.locked(&name, |repo| {
-            repo.create_check_run(&check_name, &sha, change)
-        })
-    })
-    .await?;
+    let run = blocking(&app, move |store| store.locked(&name, |repo| repo.create_check_run(&check_name, &sha, change)))
+        .await?;
     Ok((StatusCode::CREATED, Json(render(&links, &run))))
 }
 
@@ -93,10 +80,7 @@ pub(super) async fn update(
     let name = repo_name(&owner, &repo)?;
     let links = Links::new(&app, &name);
     let change = parse_change(&Fields::parse(&bytes)?)?;
-    let run = blocking(&app, move |store| {
-        store.locked(&name, |repo| repo.update_check_run(id, change))
-    })
-    .await?;
+    let run = blocking(&app, move |store| store.locked(&name, |repo| repo.update_check_run(id, change))).await?;
     Ok(Json(render(&links, &run)))
 }
 

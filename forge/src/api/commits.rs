@@ -35,9 +35,7 @@ async fn one(app: &Arc<App>, name: RepoName, spec: String) -> Result<Response, A
     let links = Links::new(app, &name);
     blocking(app, move |store| {
         let repo = store.repo(&name)?;
-        let commit = repo
-            .commit_of(&spec)?
-            .ok_or_else(|| StoreError::NoCommitForSha(spec.clone()))?;
+        let commit = repo.commit_of(&spec)?.ok_or_else(|| StoreError::NoCommitForSha(spec.clone()))?;
         let (oid, parent) = (commit.id(), commit.parent_ids().next());
         let mut body = links.commit(&repo, oid)?;
         let (stats, files) = changes(&links, &repo, parent, oid)?;
@@ -48,12 +46,7 @@ async fn one(app: &Arc<App>, name: RepoName, spec: String) -> Result<Response, A
     .await
 }
 
-fn changes(
-    links: &Links,
-    repo: &Repo,
-    old: Option<Oid>,
-    new: Oid,
-) -> Result<(Value, Value), StoreError> {
+fn changes(links: &Links, repo: &Repo, old: Option<Oid>, new: Oid) -> Result<(Value, Value), StoreError> {
     let files = repo.diff_commits(old, new)?;
     let additions: usize = files.iter().map(|file| file.additions).sum();
     let deletions: usize = files.iter().map(|file| file.deletions).sum();
@@ -62,10 +55,7 @@ fn changes(
     });
     let sha = new.to_string();
     let shown = files.iter().take(FILES_MAX);
-    Ok((
-        stats,
-        shown.map(|file| links.file_diff(&sha, file)).collect(),
-    ))
+    Ok((stats, shown.map(|file| links.file_diff(&sha, file)).collect()))
 }
 
 pub(super) async fn list(

@@ -43,18 +43,9 @@ pub(super) async fn get(
     .await
 }
 
-fn compare(
-    links: &Links,
-    repo: &Repo,
-    (base, head): (&str, &str),
-    page: &Page,
-) -> Result<(Value, usize), StoreError> {
+fn compare(links: &Links, repo: &Repo, (base, head): (&str, &str), page: &Page) -> Result<(Value, usize), StoreError> {
     let commit = |spec| {
-        own(&repo.name, spec)
-            .map(|spec| repo.commit_of(spec))
-            .transpose()?
-            .flatten()
-            .ok_or(StoreError::NotFound)
+        own(&repo.name, spec).map(|spec| repo.commit_of(spec)).transpose()?.flatten().ok_or(StoreError::NotFound)
     };
     let (base_commit, head_commit) = (commit(base)?, commit(head)?);
     let distance = repo.distance(base_commit.id(), head_commit.id())?;

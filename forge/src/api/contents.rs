@@ -80,20 +80,13 @@ pub(super) async fn get(
 }
 
 fn wants_raw(headers: &HeaderMap) -> bool {
-    let accept = headers
-        .get(ACCEPT)
-        .and_then(|accept| accept.to_str().ok())
-        .unwrap_or_default();
-    accept.contains("application/vnd.github.raw")
-        || accept.contains("application/vnd.github.v3.raw")
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    accept.contains("application/vnd.github.raw") || accept.contains("application/vnd.github.v3.raw")
 }
 
 fn raw_response(bytes: Vec<u8>) -> Response {
     let headers = [
-        (
-            CONTENT_TYPE.as_str(),
-            "application/vnd.github.raw+json; charset=utf-8",
-        ),
+        (CONTENT_TYPE.as_str(), "application/vnd.github.raw+json; charset=utf-8"),
         ("x-github-media-type", "github.v3; param=raw; format=json"),
     ];
     (headers, bytes).into_response()
@@ -109,35 +102,22 @@ fn file(links: &Links, entry: &Entry, reference: &str, bytes: &[u8]) -> Value {
         value["target"] = String::from_utf8_lossy(bytes).into();
         return value;
     }
-    let (content, encoding) = if bytes.len() > INLINE_BYTES_MAX {
-        (String::new(), "none")
-    } else {
-        (wrapped_base64(bytes), "base64")
-    };
+    let (content, encoding) =
+        if bytes.len() > INLINE_BYTES_MAX { (String::new(), "none") } else { (wrapped_base64(bytes), "base64") };
     value["content"] = content.into();
     value["encoding"] = encoding.into();
     value
 }
 
 fn describe(links: &Links, entry: &Entry, reference: &str) -> Value {
-    let Entry {
-        path,
-        mode,
-        kind,
-        sha,
-        size,
-    } = entry;
+    let Entry { path, mode, kind, sha, size } = entry;
     let (kind, git, page) = match (kind, *mode) {
         (ObjectType::Tree, _) => ("dir", "trees", "tree"),
         (_, LINK_MODE) => ("symlink", "blobs", "blob"),
         // In listings a submodule is a "file", for compatibility with what GitHub once did.
         _ => ("file", "blobs", "blob"),
     };
-    let url = format!(
-        "{}?ref={}",
-        links.api(&format!("/contents/{path}")),
-        encoded(reference)
-    );
+    let url = format!("{}?ref={}", links.api(&format!("/contents/{path}")), encoded(reference));
     let git_url = links.api(&format!("/git/{git}/{sha}"));
     let html_url = links.html(&format!("/{page}/{reference}/{path}"));
     let download_url = (kind != "dir").then(|| links.html(&format!("/raw/{reference}/{path}")));
@@ -182,17 +162,8 @@ pub(super) async fn put(
     blocking(&app, move |store| {
         store.locked(&name, |repo| {
             let written = repo.write_file(&write)?;
-            let WrittenFile {
-                entry,
-                branch,
-                commit,
-                created,
-            } = &written;
-            let status = if *created {
-                StatusCode::CREATED
-            } else {
-                StatusCode::OK
-            };
+            let WrittenFile { entry, branch, commit, created } = &written;
+            let status = if *created { StatusCode::CREATED } else { StatusCode::OK };
             let commit = repo.git.find_commit(*commit)?;
             let body = json!({
                 "content": describe(&links, entry, branch),
@@ -214,9 +185,7 @@ fn parse_write(path: String, bytes: &Bytes) -> Result<FileWrite, ApiError> {
         &ALPHABET,
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
     );
-    let bytes = lenient
-        .decode(content)
-        .map_err(|_| ApiError::unprocessable("content is not valid Base64"))?;
+    let bytes = lenient.decode(content).map_err(|_| ApiError::unprocessable("content is not valid Base64"))?;
     if bytes.len() > BLOB_BYTES_MAX {
         return Err(StoreError::TooLarge.into());
     }
@@ -244,9 +213,5 @@ fn signer(fields: &Fields, name: &str) -> Result<Option<Signer>, ApiError> {
         })?),
         None => None,
     };
-    Ok(Some(Signer {
-        name: person.required_text("name")?,
-        email: person.required_text("email")?,
-        unix,
-    }))
+    Ok(Some(Signer { name: person.required_text("name")?, email: person.required_text("email")?, unix }))
 }

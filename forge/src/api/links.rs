@@ -9,17 +9,8 @@ use crate::clock;
 use crate::error::{ApiError, StoreError};
 use crate::store::{FileDiff, Repo, RepoName};
 
-const PATH: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'#')
-    .add(b'%')
-    .add(b'<')
-    .add(b'>')
-    .add(b'?')
-    .add(b'`')
-    .add(b'{')
-    .add(b'}');
+const PATH: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?').add(b'`').add(b'{').add(b'}');
 
 /// The path of a request without a name that could leave the root: not found, whatever it says.
 pub(super) fn repo_name(owner: &str, repo: &str) -> Result<RepoName, ApiError> {
@@ -35,10 +26,7 @@ pub(super) struct Links {
 
 impl Links {
     pub(super) fn new(app: &App, name: &RepoName) -> Self {
-        Self {
-            base: app.base.clone(),
-            name: name.clone(),
-        }
+        Self { base: app.base.clone(), name: name.clone() }
     }
 
     pub(super) fn api(&self, path: &str) -> String {
@@ -200,9 +188,7 @@ pub(super) fn node_id(kind: &str, of: &str) -> String {
 
 /// The same name has the same number in every forge, so that answers can be compared between runs (FNV-1a).
 pub(super) fn number_of(text: &str) -> u32 {
-    text.bytes().fold(0x811c_9dc5, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    })
+    text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 pub(super) fn encoded(path: &str) -> String {

@@ -44,10 +44,7 @@ pub(super) async fn merge(
         message: fields.text("commit_message")?,
         by,
     };
-    let sha = blocking(&app, move |store| {
-        store.locked(&name, |repo| repo.merge_pull(number, &request))
-    })
-    .await?;
+    let sha = blocking(&app, move |store| store.locked(&name, |repo| repo.merge_pull(number, &request))).await?;
     Ok(Json(json!({
         "sha": sha,
         "merged": true,

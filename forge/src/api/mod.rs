@@ -58,16 +58,10 @@ fn github() -> Router<Arc<App>> {
         .route(&at("/git/ref/{*ref}"), get(refs::get))
         .route(&at("/git/matching-refs/{*ref}"), get(refs::matching))
         .route(&at("/git/refs"), post(refs::create))
-        .route(
-            &at("/git/refs/{*ref}"),
-            patch(refs::update).delete(refs::delete),
-        )
+        .route(&at("/git/refs/{*ref}"), patch(refs::update).delete(refs::delete))
         .route(&at("/contents"), get(contents::root))
         .route(&at("/contents/"), get(contents::root))
-        .route(
-            &at("/contents/{*path}"),
-            get(contents::get).put(contents::put),
-        )
+        .route(&at("/contents/{*path}"), get(contents::get).put(contents::put))
         .route(&at("/git/trees/{*sha}"), get(trees::get))
         .route(&at("/commits"), get(commits::list))
         .route(&at("/commits/{*ref}"), get(commits::get))
@@ -75,42 +69,20 @@ fn github() -> Router<Arc<App>> {
         .route(&at("/pulls/{number}"), get(pulls::get).patch(pulls::update))
         .route(&at("/pulls/{number}/commits"), get(pulls::commits))
         .route(&at("/pulls/{number}/files"), get(pulls::files))
-        .route(
-            &at("/pulls/{number}/merge"),
-            get(merges::check).put(merges::merge),
-        )
+        .route(&at("/pulls/{number}/merge"), get(merges::check).put(merges::merge))
         .route(&at("/check-runs"), post(checks::create))
-        .route(
-            &at("/check-runs/{id}"),
-            get(checks::get).patch(checks::update),
-        )
+        .route(&at("/check-runs/{id}"), get(checks::get).patch(checks::update))
         .route(&at("/compare/{*basehead}"), get(compare::get))
 }
 
 fn control() -> Router<Arc<App>> {
     Router::new()
         .route("/_forge/repos", post(admin::create_repository))
-        .route(
-            "/_forge/repos/{owner}/{repo}/check-policies",
-            put(admin::set_check_policies),
-        )
+        .route("/_forge/repos/{owner}/{repo}/check-policies", put(admin::set_check_policies))
         .route("/_forge/tokens", post(admin::add_token))
-        .route(
-            "/_forge/requests",
-            get(admin::requests).delete(admin::forget_requests),
-        )
-        .route(
-            "/_forge/faults",
-            get(admin::faults)
-                .post(admin::add_fault)
-                .delete(admin::remove_faults),
-        )
+        .route("/_forge/requests", get(admin::requests).delete(admin::forget_requests))
+        .route("/_forge/faults", get(admin::faults).post(admin::add_fault).delete(admin::remove_faults))
         .route("/_forge/faults/{id}", delete(admin::remove_fault))
-        .route(
-            "/_forge/holds",
-            get(admin::holds)
-                .post(admin::add_hold)
-                .delete(admin::release_all),
-        )
+        .route("/_forge/holds", get(admin::holds).post(admin::add_hold).delete(admin::release_all))
         .route("/_forge/holds/{id}", delete(admin::release))
 }

@@ -27,10 +27,7 @@ impl Page {
         let number = |name| query(uri, name).and_then(|it| it.parse::<usize>().ok());
         Self {
             number: number("page").filter(|it| *it > 0).unwrap_or(1),
-            size: number("per_page")
-                .filter(|it| *it > 0)
-                .unwrap_or(default)
-                .min(max),
+            size: number("per_page").filter(|it| *it > 0).unwrap_or(default).min(max),
             base: base.to_owned(),
             uri: uri.clone(),
         }
@@ -49,11 +46,7 @@ impl Page {
     }
 
     pub(super) fn cut<T>(&self, items: Vec<T>) -> Vec<T> {
-        items
-            .into_iter()
-            .skip(self.skip())
-            .take(self.take())
-            .collect()
+        items.into_iter().skip(self.skip()).take(self.take()).collect()
     }
 
     pub(super) fn respond(&self, body: Value, total: usize) -> Response {
@@ -84,18 +77,11 @@ impl Page {
 
     fn to(&self, page: usize, relation: &str) -> String {
         let others = self.uri.query().unwrap_or_default();
-        let mut query: Vec<&str> = others
-            .split('&')
-            .filter(|part| !part.is_empty() && !part.starts_with("page="))
-            .collect();
+        let mut query: Vec<&str> =
+            others.split('&').filter(|part| !part.is_empty() && !part.starts_with("page=")).collect();
         let page = format!("page={page}");
         query.push(&page);
-        format!(
-            "<{}{}?{}>; rel=\"{relation}\"",
-            self.base,
-            self.uri.path(),
-            query.join("&")
-        )
+        format!("<{}{}?{}>; rel=\"{relation}\"", self.base, self.uri.path(), query.join("&"))
     }
 }
 
@@ -110,8 +96,6 @@ pub(super) fn query(uri: &Uri, name: &str) -> Option<String> {
         })
         .map(|value| {
             let spaced = value.replace('+', " ");
-            percent_encoding::percent_decode_str(&spaced)
-                .decode_utf8_lossy()
-                .into_owned()
+            percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
         })
 }

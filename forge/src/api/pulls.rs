@@ -121,12 +121,8 @@ pub(super) async fn update(
         Some("closed") => Some(false),
         Some(_) => return Err(StoreError::field("PullRequest", "state", "invalid").into()),
     };
-    let change = PullChange {
-        title: fields.text("title")?,
-        body: fields.text("body")?,
-        open,
-        base: fields.text("base")?,
-    };
+    let change =
+        PullChange { title: fields.text("title")?, body: fields.text("body")?, open, base: fields.text("base")? };
     let body = blocking(&app, move |store| {
         store.locked(&name, |repo| {
             let pull = repo.change_pull(number, change)?;
@@ -170,11 +166,7 @@ pub(super) async fn files(
         let files = changed_files(&repo, &view)?;
         let total = files.len();
         let sha = &view.pull.head_sha;
-        let shown: Vec<Value> = page
-            .cut(files)
-            .iter()
-            .map(|file| links.file_diff(sha, file))
-            .collect();
+        let shown: Vec<Value> = page.cut(files).iter().map(|file| links.file_diff(sha, file)).collect();
         Ok(page.respond(Value::Array(shown), total))
     })
     .await

@@ -32,10 +32,7 @@ pub(super) async fn matching(
 ) -> Result<Json<Value>, ApiError> {
     let name = repo_name(&owner, &repo)?;
     let links = Links::new(&app, &name);
-    let found = blocking(&app, move |store| {
-        store.repo(&name)?.matching_references(&prefix)
-    })
-    .await?;
+    let found = blocking(&app, move |store| store.repo(&name)?.matching_references(&prefix)).await?;
     Ok(Json(found.iter().map(|it| render(&links, it)).collect()))
 }
 
@@ -67,10 +64,8 @@ pub(super) async fn update(
     let fields = Fields::parse(&bytes)?;
     let sha = fields.required_text("sha")?;
     let force = fields.flag("force")?;
-    let updated = blocking(&app, move |store| {
-        store.locked(&name, |repo| repo.update_reference(&reference, &sha, force))
-    })
-    .await?;
+    let updated =
+        blocking(&app, move |store| store.locked(&name, |repo| repo.update_reference(&reference, &sha, force))).await?;
     Ok(Json(render(&links, &updated)))
 }
 
@@ -79,10 +74,7 @@ pub(super) async fn delete(
     Path((owner, repo, reference)): RefPath,
 ) -> Result<StatusCode, ApiError> {
     let name = repo_name(&owner, &repo)?;
-    blocking(&app, move |store| {
-        store.locked(&name, |repo| repo.delete_reference(&reference))
-    })
-    .await?;
+    blocking(&app, move |store| store.locked(&name, |repo| repo.delete_reference(&reference))).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -23,8 +23,7 @@ pub(super) async fn get(
     let links = Links::new(&app, &name);
     // GitHub: any value, even 0 or false, asks for the whole tree.
     let recursive = query(&uri, "recursive").is_some();
-    let (sha, entries, truncated) =
-        blocking(&app, move |store| store.repo(&name)?.tree(&spec, recursive)).await?;
+    let (sha, entries, truncated) = blocking(&app, move |store| store.repo(&name)?.tree(&spec, recursive)).await?;
     let tree: Vec<Value> = entries
         .iter()
         .map(|entry| {

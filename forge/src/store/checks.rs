@@ -117,10 +117,7 @@ impl CheckRun {
     }
 
     fn come_due(&mut self) {
-        if let Some(Plan {
-            conclusion,
-            at_unix_ms,
-        }) = self.plan
+        if let Some(Plan { conclusion, at_unix_ms }) = self.plan
             && clock::now_unix_ms() >= at_unix_ms
         {
             self.plan = None;
@@ -131,16 +128,8 @@ impl CheckRun {
     }
 
     fn apply(&mut self, change: CheckChange) {
-        let CheckChange {
-            name,
-            external_id,
-            details_url,
-            status,
-            conclusion,
-            started_at,
-            completed_at,
-            output,
-        } = change;
+        let CheckChange { name, external_id, details_url, status, conclusion, started_at, completed_at, output } =
+            change;
         self.name = name.unwrap_or(std::mem::take(&mut self.name));
         self.external_id = external_id.unwrap_or(std::mem::take(&mut self.external_id));
         self.details_url = details_url.or(self.details_url.take());
@@ -178,12 +167,7 @@ impl Repo {
         Ok(runs)
     }
 
-    pub(crate) fn create_check_run(
-        &self,
-        name: &str,
-        sha: &str,
-        change: CheckChange,
-    ) -> Result<CheckRun, StoreError> {
+    pub(crate) fn create_check_run(&self, name: &str, sha: &str, change: CheckChange) -> Result<CheckRun, StoreError> {
         let unknown = || StoreError::NoCommitForSha(sha.to_owned());
         let oid = super::refs::full_sha(sha).map_err(|_| unknown())?;
         self.git.find_commit(oid).map_err(|_| unknown())?;
@@ -196,17 +180,9 @@ impl Repo {
         Ok(run)
     }
 
-    pub(crate) fn update_check_run(
-        &self,
-        id: u64,
-        change: CheckChange,
-    ) -> Result<CheckRun, StoreError> {
+    pub(crate) fn update_check_run(&self, id: u64, change: CheckChange) -> Result<CheckRun, StoreError> {
         let mut document: Document = self.read("checks")?;
-        let run = document
-            .runs
-            .iter_mut()
-            .find(|run| run.id == id)
-            .ok_or(StoreError::NotFound)?;
+        let run = document.runs.iter_mut().find(|run| run.id == id).ok_or(StoreError::NotFound)?;
         run.come_due();
         run.apply(change);
         let run = run.clone();
@@ -224,9 +200,7 @@ impl Repo {
 
     pub(super) fn checks_pass(&self, sha: &str) -> Result<bool, StoreError> {
         let runs = self.check_runs(sha, true)?;
-        Ok(runs
-            .iter()
-            .all(|run| run.conclusion.is_some_and(CheckConclusion::passing)))
+        Ok(runs.iter().all(|run| run.conclusion.is_some_and(CheckConclusion::passing)))
     }
 
     pub(super) fn plan_checks(&self, branch: &str, tip: Oid) -> Result<(), StoreError> {
@@ -250,10 +224,8 @@ impl Repo {
             document.last_id += 1;
             let mut run = CheckRun::new(document.last_id, &policy.name, &sha);
             let delay_ms = i64::try_from(policy.after_ms).unwrap_or(i64::MAX);
-            run.plan = Some(Plan {
-                conclusion: policy.conclusion,
-                at_unix_ms: clock::now_unix_ms().saturating_add(delay_ms),
-            });
+            run.plan =
+                Some(Plan { conclusion: policy.conclusion, at_unix_ms: clock::now_unix_ms().saturating_add(delay_ms) });
             document.runs.push(run);
         }
         self.write("checks", &document)

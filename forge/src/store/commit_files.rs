@@ -45,9 +45,7 @@ impl Repo {
             Some(branch) => branch.clone(),
             None => self.meta()?.default_branch,
         };
-        let tip = self
-            .branch_tip(&branch)?
-            .ok_or_else(|| StoreError::BranchNotFound(branch.clone()))?;
+        let tip = self.branch_tip(&branch)?.ok_or_else(|| StoreError::BranchNotFound(branch.clone()))?;
         let root = tip.tree()?;
         let old = self.entry(&root, path)?;
         check_replaced(write, old.as_ref())?;
@@ -60,39 +58,19 @@ impl Repo {
         };
         let mut update = TreeUpdateBuilder::new();
         update.upsert(path, blob, mode);
-        let tree = self
-            .git
-            .find_tree(update.create_updated(&self.git, &root)?)?;
+        let tree = self.git.find_tree(update.create_updated(&self.git, &root)?)?;
         let commit = self.commit_on(&branch, write, &tree, &tip)?;
         let entry = self.entry(&tree, path)?.ok_or(StoreError::NotFound)?;
-        Ok(WrittenFile {
-            entry,
-            branch,
-            commit,
-            created: old.is_none(),
-        })
+        Ok(WrittenFile { entry, branch, commit, created: old.is_none() })
     }
 
-    fn commit_on(
-        &self,
-        branch: &str,
-        write: &FileWrite,
-        tree: &Tree<'_>,
-        tip: &Commit<'_>,
-    ) -> Result<Oid, StoreError> {
+    fn commit_on(&self, branch: &str, write: &FileWrite, tree: &Tree<'_>, tip: &Commit<'_>) -> Result<Oid, StoreError> {
         let committer = signature(write.committer.as_ref())?;
         let author = signature(write.author.as_ref().or(write.committer.as_ref()))?;
         let full_name = format!("refs/heads/{branch}");
         let commit = self
             .git
-            .commit(
-                Some(&full_name),
-                &author,
-                &committer,
-                &write.message,
-                tree,
-                &[tip],
-            )
+            .commit(Some(&full_name), &author, &committer, &write.message, tree, &[tip])
             .map_err(|error| moved_meanwhile(&error, branch))?;
         self.head_moved(&full_name, commit)?;
         Ok(commit)
@@ -116,31 +94,22 @@ impl Repo {
 fn check_replaced(write: &FileWrite, old: Option<&Entry>) -> Result<(), StoreError> {
     match (old, &write.sha) {
         (None, None) => Ok(()),
-        (Some(entry), _) if entry.kind != ObjectType::Blob => Err(StoreError::Unprocessable(
-            format!("{} is not a file", write.path),
-        )),
-        (Some(_), None) => Err(StoreError::Unprocessable(
-            "Invalid request.\n\n\"sha\" wasn't supplied.".to_owned(),
-        )),
+        (Some(entry), _) if entry.kind != ObjectType::Blob => {
+            Err(StoreError::Unprocessable(format!("{} is not a file", write.path)))
+        }
+        (Some(_), None) => Err(StoreError::Unprocessable("Invalid request.\n\n\"sha\" wasn't supplied.".to_owned())),
         (Some(entry), Some(sha)) if entry.sha.to_string() == *sha => Ok(()),
-        (_, Some(sha)) => Err(StoreError::ShaMismatch {
-            path: write.path.clone(),
-            sha: sha.clone(),
-        }),
+        (_, Some(sha)) => Err(StoreError::ShaMismatch { path: write.path.clone(), sha: sha.clone() }),
     }
 }
 
 /// Somebody pushed into the bare repository past the forge, which our lock cannot prevent.
 pub(super) fn moved_meanwhile(error: &git2::Error, branch: &str) -> StoreError {
     match error.code() {
-        ErrorCode::Modified | ErrorCode::Locked => StoreError::Conflict(format!(
-            "{branch} was modified meanwhile; read it and try again"
-        )),
-        _ => StoreError::Git(git2::Error::new(
-            error.code(),
-            error.class(),
-            error.message(),
-        )),
+        ErrorCode::Modified | ErrorCode::Locked => {
+            StoreError::Conflict(format!("{branch} was modified meanwhile; read it and try again"))
+        }
+        _ => StoreError::Git(git2::Error::new(error.code(), error.class(), error.message())),
     }
 }
 
@@ -156,7 +125,5 @@ fn signature(signer: Option<&Signer>) -> Result<Signature<'static>, StoreError> 
         Some(unix) => Signature::new(name, email, &Time::new(*unix, 0)),
         None => Signature::now(name, email),
     };
-    made.map_err(|_| {
-        StoreError::Unprocessable("author and committer need a name and an email".to_owned())
-    })
+    made.map_err(|_| StoreError::Unprocessable("author and committer need a name and an email".to_owned()))
 }

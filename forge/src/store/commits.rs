@@ -34,10 +34,7 @@ impl Repo {
             Some(Ok(path)) => Some(path),
             // Nothing ever was at a path that cannot exist.
             Some(Err(_)) => {
-                return Ok(Slice {
-                    items: Vec::new(),
-                    total: 0,
-                });
+                return Ok(Slice { items: Vec::new(), total: 0 });
             }
             None => None,
         };
@@ -78,11 +75,7 @@ impl Repo {
     /// Histories without a common commit have no distance: not found, as on GitHub.
     pub(crate) fn distance(&self, base: Oid, head: Oid) -> Result<Distance, StoreError> {
         let merge_base = self.git.merge_base(base, head).map_err(|error| {
-            if error.code() == git2::ErrorCode::NotFound {
-                StoreError::NotFound
-            } else {
-                error.into()
-            }
+            if error.code() == git2::ErrorCode::NotFound { StoreError::NotFound } else { error.into() }
         })?;
         let mut walk = self.git.revwalk()?;
         walk.set_sorting(Sort::TOPOLOGICAL | Sort::REVERSE)?;
@@ -90,10 +83,6 @@ impl Repo {
         walk.hide(base)?;
         let ahead = walk.collect::<Result<Vec<_>, _>>()?;
         let (_, behind_by) = self.git.graph_ahead_behind(head, base)?;
-        Ok(Distance {
-            merge_base,
-            behind_by,
-            ahead,
-        })
+        Ok(Distance { merge_base, behind_by, ahead })
     }
 }

@@ -23,11 +23,7 @@ pub(crate) struct FileDiff {
 
 impl Repo {
     /// From the empty tree if `old` is `None`: a commit without parents.
-    pub(crate) fn diff_commits(
-        &self,
-        old: Option<Oid>,
-        new: Oid,
-    ) -> Result<Vec<FileDiff>, StoreError> {
+    pub(crate) fn diff_commits(&self, old: Option<Oid>, new: Oid) -> Result<Vec<FileDiff>, StoreError> {
         let old = match old {
             Some(old) => Some(self.git.find_commit(old)?.tree()?),
             None => None,
@@ -35,13 +31,9 @@ impl Repo {
         let new = self.git.find_commit(new)?.tree()?;
         let mut options = DiffOptions::new();
         options.context_lines(3);
-        let mut diff = self
-            .git
-            .diff_tree_to_tree(old.as_ref(), Some(&new), Some(&mut options))?;
+        let mut diff = self.git.diff_tree_to_tree(old.as_ref(), Some(&new), Some(&mut options))?;
         diff.find_similar(Some(DiffFindOptions::new().renames(true)))?;
-        (0..diff.deltas().len())
-            .filter_map(|at| file_diff(&diff, at).transpose())
-            .collect()
+        (0..diff.deltas().len()).filter_map(|at| file_diff(&diff, at).transpose()).collect()
     }
 }
 
@@ -57,17 +49,10 @@ fn file_diff(diff: &Diff<'_>, at: usize) -> Result<Option<FileDiff>, StoreError>
         Delta::Typechange => "changed",
         _ => "modified",
     };
-    let path = |bytes: Option<&[u8]>| {
-        bytes
-            .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
-            .unwrap_or_default()
-    };
+    let path =
+        |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default();
     let old_path = path(delta.old_file().path_bytes());
-    let file = if delta.status() == Delta::Deleted {
-        delta.old_file()
-    } else {
-        delta.new_file()
-    };
+    let file = if delta.status() == Delta::Deleted { delta.old_file() } else { delta.new_file() };
     let (additions, deletions, text) = match Patch::from_diff(diff, at)? {
         Some(mut change) => {
             let (_, additions, deletions) = change.line_stats()?;

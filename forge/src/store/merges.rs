@@ -33,27 +33,17 @@ pub(crate) struct MergeRequest {
 
 impl Repo {
     /// Returns the new tip of the base branch.
-    pub(crate) fn merge_pull(
-        &self,
-        number: u64,
-        request: &MergeRequest,
-    ) -> Result<String, StoreError> {
+    pub(crate) fn merge_pull(&self, number: u64, request: &MergeRequest) -> Result<String, StoreError> {
         let pull = self.pull(number)?;
         if !pull.open {
             return Err(NOT_MERGEABLE);
         }
         if request.method == MergeMethod::Rebase {
-            return Err(StoreError::NotAllowed(
-                "Rebase merges are not allowed on this repository.",
-            ));
+            return Err(StoreError::NotAllowed("Rebase merges are not allowed on this repository."));
         }
         let head = self.branch_tip(&pull.head)?.ok_or(NOT_MERGEABLE)?;
         let base = self.branch_tip(&pull.base)?.ok_or(NOT_MERGEABLE)?;
-        if request
-            .sha
-            .as_ref()
-            .is_some_and(|sha| *sha != head.id().to_string())
-        {
+        if request.sha.as_ref().is_some_and(|sha| *sha != head.id().to_string()) {
             return Err(StoreError::HeadModified);
         }
         let tree = self.merged_tree(&base, &head)?.ok_or(NOT_MERGEABLE)?;
@@ -68,11 +58,7 @@ impl Repo {
             .git
             .commit(Some(&full_name), &who, &who, &message, &tree, parents)
             .map_err(|error| moved_meanwhile(&error, &pull.base))?;
-        let merged = Merged {
-            at: clock::now(),
-            by: request.by.clone(),
-            sha: sha.to_string(),
-        };
+        let merged = Merged { at: clock::now(), by: request.by.clone(), sha: sha.to_string() };
         self.mark_merged(&pull, merged)?;
         self.head_moved(&full_name, sha)?;
         Ok(sha.to_string())
@@ -115,31 +101,16 @@ impl Repo {
     }
 
     /// The same for the same base and head: its times are the head's, so looking twice makes one object.
-    fn test_merge(
-        &self,
-        base: &Commit<'_>,
-        head: &Commit<'_>,
-        tree: &Tree<'_>,
-    ) -> Result<String, StoreError> {
+    fn test_merge(&self, base: &Commit<'_>, head: &Commit<'_>, tree: &Tree<'_>) -> Result<String, StoreError> {
         let who = forge_signature()?;
-        let who = git2::Signature::new(
-            who.name().unwrap_or_default(),
-            who.email().unwrap_or_default(),
-            &head.time(),
-        )?;
+        let who = git2::Signature::new(who.name().unwrap_or_default(), who.email().unwrap_or_default(), &head.time())?;
         let message = format!("Merge {} into {}", head.id(), base.id());
-        let sha = self
-            .git
-            .commit(None, &who, &who, &message, tree, &[base, head])?;
+        let sha = self.git.commit(None, &who, &who, &message, tree, &[base, head])?;
         Ok(sha.to_string())
     }
 
     /// `None` when the two conflict.
-    fn merged_tree(
-        &self,
-        base: &Commit<'_>,
-        head: &Commit<'_>,
-    ) -> Result<Option<Tree<'_>>, StoreError> {
+    fn merged_tree(&self, base: &Commit<'_>, head: &Commit<'_>) -> Result<Option<Tree<'_>>, StoreError> {
         let mut index = self.git.merge_commits(base, head, None)?;
         if index.has_conflicts() {
             return Ok(None);
@@ -157,34 +128,20 @@ impl Repo {
     ) -> Result<String, StoreError> {
         let number = pull.number;
         let (title, body) = match request.method {
-            MergeMethod::Merge => (
-                format!(
-                    "Merge pull request #{number} from {}/{}",
-                    self.name.owner(),
-                    pull.head
-                ),
-                pull.title.clone(),
-            ),
-            MergeMethod::Squash | MergeMethod::Rebase => (
-                format!("{} (#{number})", pull.title),
-                self.squashed_messages(base, head)?,
-            ),
+            MergeMethod::Merge => {
+                (format!("Merge pull request #{number} from {}/{}", self.name.owner(), pull.head), pull.title.clone())
+            }
+            MergeMethod::Squash | MergeMethod::Rebase => {
+                (format!("{} (#{number})", pull.title), self.squashed_messages(base, head)?)
+            }
         };
         let title = request.title.clone().unwrap_or(title);
         let body = request.message.clone().unwrap_or(body);
-        Ok(if body.is_empty() {
-            title
-        } else {
-            format!("{title}\n\n{body}")
-        })
+        Ok(if body.is_empty() { title } else { format!("{title}\n\n{body}") })
     }
 
     /// One commit: its body. Several: a list of them, as GitHub writes it.
-    fn squashed_messages(
-        &self,
-        base: &Commit<'_>,
-        head: &Commit<'_>,
-    ) -> Result<String, StoreError> {
+    fn squashed_messages(&self, base: &Commit<'_>, head: &Commit<'_>) -> Result<String, StoreError> {
         let ahead = self.distance(base.id(), head.id())?.ahead;
         let mut messages = Vec::with_capacity(ahead.len());
         for oid in &ahead {
@@ -195,10 +152,7 @@ impl Repo {
             let body = only.split_once("\n\n").map(|(_, body)| body);
             return Ok(body.unwrap_or_default().trim_end().to_owned());
         }
-        let listed: Vec<String> = messages
-            .iter()
-            .map(|message| format!("* {}", message.trim_end()))
-            .collect();
+        let listed: Vec<String> = messages.iter().map(|message| format!("* {}", message.trim_end())).collect();
         Ok(listed.join("\n\n"))
     }
 }

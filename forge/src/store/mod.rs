@@ -65,11 +65,7 @@ pub(crate) struct Meta {
 impl Store {
     pub(crate) fn open(root: &Path, checks: Vec<CheckPolicy>) -> Result<Self, StoreError> {
         fs::create_dir_all(root)?;
-        Ok(Self {
-            root: root.canonicalize()?,
-            checks: checks.into(),
-            locks: Mutex::default(),
-        })
+        Ok(Self { root: root.canonicalize()?, checks: checks.into(), locks: Mutex::default() })
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -82,12 +78,7 @@ impl Store {
         if !dir.join("forge/repository.json").is_file() {
             return Err(StoreError::NotFound);
         }
-        Ok(Repo {
-            name: name.clone(),
-            git: Repository::open_bare(&dir)?,
-            dir,
-            checks: Arc::clone(&self.checks),
-        })
+        Ok(Repo { name: name.clone(), git: Repository::open_bare(&dir)?, dir, checks: Arc::clone(&self.checks) })
     }
 
     /// Runs a change of a repository while no other change of it runs.
@@ -109,9 +100,7 @@ impl Store {
     }
 
     fn dir(&self, name: &RepoName) -> PathBuf {
-        self.root
-            .join(name.owner())
-            .join(format!("{}.git", name.name()))
+        self.root.join(name.owner()).join(format!("{}.git", name.name()))
     }
 }
 
@@ -126,10 +115,7 @@ impl Repo {
         self.write("repository", &meta)
     }
 
-    fn read<T: serde::de::DeserializeOwned + Default>(
-        &self,
-        document: &str,
-    ) -> Result<T, StoreError> {
+    fn read<T: serde::de::DeserializeOwned + Default>(&self, document: &str) -> Result<T, StoreError> {
         json::read(&self.dir.join(format!("forge/{document}.json")))
     }
 

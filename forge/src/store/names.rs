@@ -31,10 +31,7 @@ impl RepoName {
         if !component(owner) || !component(name) || suffix.is_some_and(|it| it == "git") {
             return Err(BadRepoName(format!("{owner}/{name}")));
         }
-        Ok(Self {
-            owner: owner.to_owned(),
-            name: name.to_owned(),
-        })
+        Ok(Self { owner: owner.to_owned(), name: name.to_owned() })
     }
 
     pub fn owner(&self) -> &str {
@@ -56,19 +53,14 @@ impl FromStr for RepoName {
     type Err = BadRepoName;
 
     fn from_str(text: &str) -> Result<Self, BadRepoName> {
-        let (owner, name) = text
-            .split_once('/')
-            .ok_or_else(|| BadRepoName(text.to_owned()))?;
+        let (owner, name) = text.split_once('/').ok_or_else(|| BadRepoName(text.to_owned()))?;
         Self::new(owner, name)
     }
 }
 
 fn component(text: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    !text.is_empty()
-        && text.len() <= NAME_BYTES_MAX
-        && !text.starts_with('.')
-        && text.chars().all(allowed)
+    !text.is_empty() && text.len() <= NAME_BYTES_MAX && !text.starts_with('.') && text.chars().all(allowed)
 }
 
 /// Refuses what git would not store, before git2 sees it.
@@ -135,18 +127,14 @@ mod tests {
         for good in ["octo/hello", "a-b/c_d.e"] {
             assert_eq!(good.parse::<RepoName>().unwrap().to_string(), good);
         }
-        for bad in [
-            "", "x", "../x", "x/..", "x/y/z", "x/.git", "x/y.git", "/x", "x\0/y",
-        ] {
+        for bad in ["", "x", "../x", "x/..", "x/y/z", "x/.git", "x/y.git", "/x", "x\0/y"] {
             assert!(bad.parse::<RepoName>().is_err(), "{bad}");
         }
     }
 
     #[test]
     fn paths() {
-        for bad in [
-            "", "/etc", "a//b", "a/../b", "..", "a/.", ".git/x", "a/.GIT/x", "a\\b",
-        ] {
+        for bad in ["", "/etc", "a//b", "a/../b", "..", "a/.", ".git/x", "a/.GIT/x", "a\\b"] {
             assert!(tree_path(bad).is_err(), "{bad}");
         }
         assert!(tree_path("a/.gitignore").is_ok());

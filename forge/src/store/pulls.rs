@@ -100,10 +100,7 @@ impl Repo {
         let nothing_new = match self.distance(base_sha, head_sha) {
             Ok(distance) => distance.ahead.is_empty(),
             Err(StoreError::NotFound) => {
-                let message = format!(
-                    "The {} branch has no history in common with {}",
-                    new.head, new.base
-                );
+                let message = format!("The {} branch has no history in common with {}", new.head, new.base);
                 return Err(StoreError::custom("PullRequest", &message));
             }
             Err(error) => return Err(error),
@@ -141,12 +138,7 @@ impl Repo {
         let at = index(&document, number)?;
         let mut pull = document.pulls[at].clone();
         self.follow(&mut pull)?;
-        let PullChange {
-            title,
-            body,
-            open,
-            base,
-        } = change;
+        let PullChange { title, body, open, base } = change;
         if let Some(base) = base {
             if self.branch_tip(&base)?.is_none() {
                 return Err(StoreError::field("PullRequest", "base", "invalid"));
@@ -217,8 +209,7 @@ impl Repo {
 
     fn keep_head(&self, number: u64, tip: Oid) -> Result<(), StoreError> {
         let name = format!("refs/pull/{number}/head");
-        self.git
-            .reference(&name, tip, true, "forge: pull request")?;
+        self.git.reference(&name, tip, true, "forge: pull request")?;
         Ok(())
     }
 
@@ -241,20 +232,13 @@ impl Repo {
         if !pulls.iter().any(twin) {
             return Ok(());
         }
-        let message = format!(
-            "A pull request already exists for {}:{head}.",
-            self.name.owner()
-        );
+        let message = format!("A pull request already exists for {}:{head}.", self.name.owner());
         Err(StoreError::custom("PullRequest", &message))
     }
 }
 
 fn index(document: &Document, number: u64) -> Result<usize, StoreError> {
-    document
-        .pulls
-        .iter()
-        .position(|pull| pull.number == number)
-        .ok_or(StoreError::NotFound)
+    document.pulls.iter().position(|pull| pull.number == number).ok_or(StoreError::NotFound)
 }
 
 fn close(pull: &mut Pull) {

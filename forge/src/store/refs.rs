@@ -47,27 +47,18 @@ impl Repo {
             return Err(unprocessable("Reference already exists"));
         }
         self.only_commits_on_branches(name, target)?;
-        self.git
-            .reference(name, target, false, "forge: create")
-            .map_err(|error| match error.code() {
-                ErrorCode::Exists => unprocessable("Reference already exists"),
-                // `a` and `a/b` cannot both be references.
-                ErrorCode::Directory | ErrorCode::GenericError => {
-                    unprocessable("Reference update failed")
-                }
-                _ => error.into(),
-            })?;
+        self.git.reference(name, target, false, "forge: create").map_err(|error| match error.code() {
+            ErrorCode::Exists => unprocessable("Reference already exists"),
+            // `a` and `a/b` cannot both be references.
+            ErrorCode::Directory | ErrorCode::GenericError => unprocessable("Reference update failed"),
+            _ => error.into(),
+        })?;
         self.head_moved(name, target)?;
         self.named(name.to_owned(), target)
     }
 
     /// `name` is without `refs/`.
-    pub(crate) fn update_reference(
-        &self,
-        name: &str,
-        sha: &str,
-        force: bool,
-    ) -> Result<NamedRef, StoreError> {
+    pub(crate) fn update_reference(&self, name: &str, sha: &str, force: bool) -> Result<NamedRef, StoreError> {
         let full = format!("refs/{name}");
         let target = self.existing_object(sha)?;
         let Some(old) = self.ref_target(&full)? else {
@@ -110,12 +101,7 @@ impl Repo {
         let named = if spec == "HEAD" {
             vec![format!("refs/heads/{}", self.meta()?.default_branch)]
         } else {
-            vec![
-                format!("refs/heads/{spec}"),
-                format!("refs/tags/{spec}"),
-                format!("refs/{spec}"),
-                spec.to_owned(),
-            ]
+            vec![format!("refs/heads/{spec}"), format!("refs/tags/{spec}"), format!("refs/{spec}"), spec.to_owned()]
         };
         for name in named.iter().filter(|name| name.starts_with("refs/")) {
             if let Some(target) = self.ref_target(name)? {
@@ -130,10 +116,7 @@ impl Repo {
         match self.git.find_commit_by_prefix(spec) {
             Ok(commit) => Ok(Some(commit)),
             Err(error)
-                if matches!(
-                    error.code(),
-                    ErrorCode::NotFound | ErrorCode::Ambiguous | ErrorCode::InvalidSpec
-                ) =>
+                if matches!(error.code(), ErrorCode::NotFound | ErrorCode::Ambiguous | ErrorCode::InvalidSpec) =>
             {
                 Ok(None)
             }
@@ -185,9 +168,7 @@ impl Repo {
 pub(crate) fn full_sha(sha: &str) -> Result<Oid, StoreError> {
     match Oid::from_str(sha) {
         Ok(oid) if sha.len() == 40 => Ok(oid),
-        _ => Err(unprocessable(
-            "The sha parameter must be exactly 40 characters and contain only [0-9a-f].",
-        )),
+        _ => Err(unprocessable("The sha parameter must be exactly 40 characters and contain only [0-9a-f].")),
     }
 }
 
@@ -198,9 +179,7 @@ fn check_ref_name(name: &str) -> Result<(), StoreError> {
         ));
     }
     if !git2::Reference::is_valid_name(name) {
-        return Err(StoreError::Unprocessable(format!(
-            "{name} is not a valid ref name."
-        )));
+        return Err(StoreError::Unprocessable(format!("{name} is not a valid ref name.")));
     }
     Ok(())
 }

@@ -45,9 +45,9 @@ impl Store {
         for (path, content) in files {
             let bytes = match content {
                 Content::Text(text) => text.into_bytes(),
-                Content::Bytes { base64 } => STANDARD.decode(base64).map_err(|_| {
-                    StoreError::Unprocessable(format!("files.{path}.base64 is not valid Base64"))
-                })?,
+                Content::Bytes { base64 } => STANDARD
+                    .decode(base64)
+                    .map_err(|_| StoreError::Unprocessable(format!("files.{path}.base64 is not valid Base64")))?,
             };
             names::tree_path(&path)?;
             let mode = FileMode::Blob;
@@ -76,19 +76,12 @@ impl Store {
     fn init(&self, name: &RepoName, branch: &str, files: Vec<SeedFile>) -> Result<(), StoreError> {
         let reference = format!("refs/heads/{branch}");
         if !git2::Reference::is_valid_name(&reference) {
-            return Err(StoreError::Unprocessable(format!(
-                "{branch} is not a valid branch name"
-            )));
+            return Err(StoreError::Unprocessable(format!("{branch} is not a valid branch name")));
         }
         let lock = self.lock(name);
-        let _guard = lock
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _guard = lock.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if self.repo(name).is_ok() {
-            return Err(StoreError::custom(
-                "Repository",
-                "name already exists on this account",
-            ));
+            return Err(StoreError::custom("Repository", "name already exists on this account"));
         }
         let dir = self.dir(name);
         if dir.exists() {
@@ -96,19 +89,11 @@ impl Store {
             fs::remove_dir_all(&dir)?;
         }
         let mut options = RepositoryInitOptions::new();
-        options
-            .bare(true)
-            .mkpath(true)
-            .external_template(false)
-            .initial_head(branch);
+        options.bare(true).mkpath(true).external_template(false).initial_head(branch);
         let git = Repository::init_opts(&dir, &options)?;
         fs::create_dir_all(dir.join("forge"))?;
         commit_seed(&git, &reference, files)?;
-        let meta = Meta {
-            default_branch: branch.to_owned(),
-            created_at: clock::now(),
-            check_policies: Vec::new(),
-        };
+        let meta = Meta { default_branch: branch.to_owned(), created_at: clock::now(), check_policies: Vec::new() };
         json::write(&dir.join("forge/repository.json"), &meta)
     }
 }
@@ -126,17 +111,9 @@ fn commit_seed(git: &Repository, reference: &str, files: Vec<SeedFile>) -> Resul
 }
 
 /// Links are stored as links, never followed: a directory cannot pull in what lies outside of it.
-fn collect(
-    directory: &Path,
-    prefix: &str,
-    depth: usize,
-    seeds: &mut Vec<SeedFile>,
-) -> Result<(), StoreError> {
+fn collect(directory: &Path, prefix: &str, depth: usize, seeds: &mut Vec<SeedFile>) -> Result<(), StoreError> {
     let refuse = |why: &str| {
-        Err(StoreError::Unprocessable(format!(
-            "{}: {why}; seed from a smaller directory",
-            directory.display()
-        )))
+        Err(StoreError::Unprocessable(format!("{}: {why}; seed from a smaller directory", directory.display())))
     };
     if depth > SEED_DEPTH_MAX {
         return refuse("directories are nested too deeply");
@@ -159,11 +136,7 @@ fn collect(
             seeds.push(SeedFile { path, bytes, mode });
         } else if kind.is_file() {
             let executable = entry.metadata()?.permissions().mode() & 0o111 != 0;
-            let mode = if executable {
-                FileMode::BlobExecutable
-            } else {
-                FileMode::Blob
-            };
+            let mode = if executable { FileMode::BlobExecutable } else { FileMode::Blob };
             let bytes = fs::read(entry.path())?;
             seeds.push(SeedFile { path, bytes, mode });
         }

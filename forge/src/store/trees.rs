@@ -34,9 +34,7 @@ impl Repo {
     /// The commit that `?ref=` names, or the tip of the default branch.
     pub(crate) fn commit_for_contents(&self, spec: Option<&str>) -> Result<Commit<'_>, StoreError> {
         match spec {
-            Some(spec) => self
-                .commit_of(spec)?
-                .ok_or_else(|| StoreError::NoCommitForRef(spec.to_owned())),
+            Some(spec) => self.commit_of(spec)?.ok_or_else(|| StoreError::NoCommitForRef(spec.to_owned())),
             None => self.commit_of("HEAD")?.ok_or(StoreError::Empty),
         }
     }
@@ -69,16 +67,10 @@ impl Repo {
     }
 
     /// The tree of a branch, a commit or a tree's own SHA, its entries, and whether some were left out.
-    pub(crate) fn tree(
-        &self,
-        spec: &str,
-        recursive: bool,
-    ) -> Result<(Oid, Vec<Entry>, bool), StoreError> {
+    pub(crate) fn tree(&self, spec: &str, recursive: bool) -> Result<(Oid, Vec<Entry>, bool), StoreError> {
         let tree = match self.commit_of(spec)? {
             Some(commit) => commit.tree()?,
-            None => Oid::from_str(spec)
-                .and_then(|oid| self.git.find_tree(oid))
-                .map_err(|_| StoreError::NotFound)?,
+            None => Oid::from_str(spec).and_then(|oid| self.git.find_tree(oid)).map_err(|_| StoreError::NotFound)?,
         };
         let mut entries = Vec::new();
         self.walk(&tree, "", recursive, &mut entries)?;
@@ -87,19 +79,12 @@ impl Repo {
         Ok((tree.id(), entries, truncated))
     }
 
-    fn walk(
-        &self,
-        tree: &Tree<'_>,
-        prefix: &str,
-        recursive: bool,
-        entries: &mut Vec<Entry>,
-    ) -> Result<(), StoreError> {
+    fn walk(&self, tree: &Tree<'_>, prefix: &str, recursive: bool, entries: &mut Vec<Entry>) -> Result<(), StoreError> {
         for entry in self.list(tree, prefix)? {
             if entries.len() > TREE_ENTRIES_MAX {
                 return Ok(());
             }
-            let below = (recursive && entry.kind == ObjectType::Tree)
-                .then(|| (entry.sha, format!("{}/", entry.path)));
+            let below = (recursive && entry.kind == ObjectType::Tree).then(|| (entry.sha, format!("{}/", entry.path)));
             entries.push(entry);
             if let Some((sha, prefix)) = below {
                 self.walk(&self.git.find_tree(sha)?, &prefix, recursive, entries)?;
@@ -123,12 +108,6 @@ impl Repo {
             ObjectType::Blob => Some(self.git.odb()?.read_header(entry.id())?.0),
             _ => None,
         };
-        Ok(Entry {
-            path,
-            mode: u32::try_from(entry.filemode()).unwrap_or_default(),
-            kind,
-            sha: entry.id(),
-            size,
-        })
+        Ok(Entry { path, mode: u32::try_from(entry.filemode()).unwrap_or_default(), kind, sha: entry.id(), size })
     }
 }

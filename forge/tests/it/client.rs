@@ -56,9 +56,7 @@ pub(crate) fn options(root: PathBuf) -> ForgeOptions {
 pub(crate) fn new_client() -> Client {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
-        rustls::crypto::ring::default_provider()
-            .install_default()
-            .unwrap();
+        rustls::crypto::ring::default_provider().install_default().unwrap();
     });
     Client::builder().user_agent("forge-it").build().unwrap()
 }
@@ -69,40 +67,21 @@ impl Fixture {
         let dir = TempDir::new().unwrap();
         let running = Forge::start(options(dir.path().to_owned())).await.unwrap();
         let client = new_client();
-        let this = Self {
-            dir,
-            running,
-            client,
-        };
+        let this = Self { dir, running, client };
         let files = json!({"README.md": "# hello\n", "src/lib.py": "a = 1\nb = 2\nc = 3\n"});
-        this.post(
-            "/_forge/repos",
-            json!({"owner": "octo", "name": "hello", "files": files}),
-        )
-        .await
-        .expect(201);
+        this.post("/_forge/repos", json!({"owner": "octo", "name": "hello", "files": files})).await.expect(201);
         this
     }
 
     pub(crate) async fn restarted(self) -> Self {
-        let Self {
-            dir,
-            running,
-            client,
-        } = self;
+        let Self { dir, running, client } = self;
         running.stop().await.unwrap();
         let running = Forge::start(options(dir.path().to_owned())).await.unwrap();
-        Self {
-            dir,
-            running,
-            client,
-        }
+        Self { dir, running, client }
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        self.client
-            .request(method, format!("{}{path}", self.running.url()))
-            .bearer_auth(TOKEN)
+        self.client.request(method, format!("{}{path}", self.running.url())).bearer_auth(TOKEN)
     }
 
     pub(crate) async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
@@ -151,9 +130,7 @@ impl Fixture {
             body["sha"] = old.body["sha"].clone();
         }
         let wanted = if old.status == 200 { 200 } else { 201 };
-        self.put(&format!("{R}/contents/{path}"), body)
-            .await
-            .expect(wanted)
+        self.put(&format!("{R}/contents/{path}"), body).await.expect(wanted)
     }
 
     /// A pull request with one commit, from a new branch.
@@ -165,12 +142,8 @@ impl Fixture {
     }
 
     pub(crate) fn git(&self, args: &[&str]) -> String {
-        let output = Command::new("git")
-            .arg("-C")
-            .arg(self.dir.path().join("octo/hello.git"))
-            .args(args)
-            .output()
-            .unwrap();
+        let output =
+            Command::new("git").arg("-C").arg(self.dir.path().join("octo/hello.git")).args(args).output().unwrap();
         assert!(output.status.success(), "git {args:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
     }
@@ -182,12 +155,7 @@ pub(crate) async fn answer(request: reqwest::RequestBuilder) -> Answer {
     let headers = response.headers().clone();
     let text = response.text().await.unwrap();
     let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-    Answer {
-        status,
-        headers,
-        text,
-        body,
-    }
+    Answer { status, headers, text, body }
 }
 
 pub(crate) fn write_body(message: &str, content: &str, branch: &str) -> Value {

@@ -27,38 +27,23 @@ async fn credentials() {
     let refused = answer(without_agent).await;
     assert_eq!(refused.status, 403);
     assert!(refused.text.contains("User-Agent"));
-    let admin = forge
-        .client
-        .get(format!("{}/_forge/requests", forge.running.url()));
+    let admin = forge.client.get(format!("{}/_forge/requests", forge.running.url()));
     answer(admin).await.refused(401, "Bad credentials");
 }
 
 #[tokio::test]
 async fn bodies_and_unknown_things() {
     let forge = Fixture::new().await;
-    let broken = forge
-        .request(Method::POST, &format!("{R}/git/refs"))
-        .body("{\"ref\":");
+    let broken = forge.request(Method::POST, &format!("{R}/git/refs")).body("{\"ref\":");
     answer(broken).await.refused(400, "Problems parsing JSON");
     let list = forge.post(&format!("{R}/pulls"), json!([])).await;
     list.refused(400, "Body should be a JSON object");
-    let missing = forge
-        .post(&format!("{R}/pulls"), json!({"title": "t"}))
-        .await;
-    missing.refused(
-        422,
-        "Invalid request.\n\n\"head\", \"base\" weren't supplied.",
-    );
+    let missing = forge.post(&format!("{R}/pulls"), json!({"title": "t"})).await;
+    missing.refused(422, "Invalid request.\n\n\"head\", \"base\" weren't supplied.");
     let wrong = json!({"ref": 7, "sha": "x"});
     let wrong = forge.post(&format!("{R}/git/refs"), wrong).await;
-    wrong.refused(
-        422,
-        "Invalid request.\n\nFor 'properties/ref', 7 is not a string.",
-    );
-    forge
-        .get("/repos/octo/other")
-        .await
-        .refused(404, "Not Found");
+    wrong.refused(422, "Invalid request.\n\nFor 'properties/ref', 7 is not a string.");
+    forge.get("/repos/octo/other").await.refused(404, "Not Found");
     forge.get("/nothing").await.refused(404, "Not Found");
     forge.delete(R).await.refused(404, "Not Found");
 }
@@ -68,22 +53,14 @@ async fn headers_and_rate_limit() {
     let forge = Fixture::new().await;
     let first = forge.get(R).await;
     let second = forge.get(R).await;
-    let number = |headers: &reqwest::header::HeaderMap, name: &str| -> i64 {
-        headers[name].to_str().unwrap().parse().unwrap()
-    };
+    let number =
+        |headers: &reqwest::header::HeaderMap, name: &str| -> i64 { headers[name].to_str().unwrap().parse().unwrap() };
     assert_eq!(number(&first.headers, "x-ratelimit-limit"), 5000);
-    let remaining =
-        |answer: &crate::client::Answer| number(&answer.headers, "x-ratelimit-remaining");
+    let remaining = |answer: &crate::client::Answer| number(&answer.headers, "x-ratelimit-remaining");
     assert_eq!(remaining(&first) - remaining(&second), 1);
     assert!(number(&first.headers, "x-ratelimit-reset") > 1_700_000_000);
-    assert_ne!(
-        first.headers["x-github-request-id"],
-        second.headers["x-github-request-id"]
-    );
-    assert_eq!(
-        first.headers["x-github-media-type"],
-        "github.v3; format=json"
-    );
+    assert_ne!(first.headers["x-github-request-id"], second.headers["x-github-request-id"]);
+    assert_eq!(first.headers["x-github-media-type"], "github.v3; format=json");
     let body = first.expect(200);
     assert_eq!(body["full_name"], "octo/hello");
     assert_eq!(body["default_branch"], "main");
@@ -99,16 +76,9 @@ async fn pages() {
     for n in 0..4 {
         forge.write("main", &format!("f{n}"), "x").await;
     }
-    let page = forge
-        .get(&format!("{R}/commits?sha=main&per_page=2&page=2"))
-        .await;
+    let page = forge.get(&format!("{R}/commits?sha=main&per_page=2&page=2")).await;
     let link = page.headers["link"].to_str().unwrap().to_owned();
-    let at = |page: u32| {
-        format!(
-            "<{}{R}/commits?sha=main&per_page=2&page={page}>",
-            forge.running.url()
-        )
-    };
+    let at = |page: u32| format!("<{}{R}/commits?sha=main&per_page=2&page={page}>", forge.running.url());
     for (page, relation) in [(1, "prev"), (3, "next"), (3, "last"), (1, "first")] {
         let part = format!("{}; rel=\"{relation}\"", at(page));
         assert!(link.contains(&part), "{link} lacks {part}");
@@ -117,14 +87,7 @@ async fn pages() {
     let last = forge.get(&format!("{R}/commits?per_page=2&page=3")).await;
     assert!(!last.headers["link"].to_str().unwrap().contains("next"));
     assert_eq!(last.body.as_array().unwrap().len(), 1);
-    assert!(
-        forge
-            .get(&format!("{R}/commits?per_page=1000"))
-            .await
-            .headers
-            .get("link")
-            .is_none()
-    );
+    assert!(forge.get(&format!("{R}/commits?per_page=1000")).await.headers.get("link").is_none());
 }
 
 /// Past reqwest, which would tidy the path up.
@@ -169,27 +132,12 @@ async fn no_name_leaves_the_root() {
         assert!(answer.starts_with("HTTP/1.1 404"), "{path}: {answer}");
     }
     let body = write_body("m", "x", "main").to_string();
-    for path in [
-        "a/../../x",
-        "%2e%2e/x",
-        "/etc/x",
-        ".git/config",
-        "a//b",
-        "./x",
-    ] {
+    for path in ["a/../../x", "%2e%2e/x", "/etc/x", ".git/config", "a//b", "./x"] {
         let answer = raw(&forge, "PUT", &format!("{R}/contents/{path}"), &body);
         assert!(answer.starts_with("HTTP/1.1 422"), "{path}: {answer}");
     }
-    for (owner, name) in [
-        ("..", "x"),
-        ("x", ".."),
-        ("/tmp", "x"),
-        ("a/b", "c"),
-        ("x", "y.git"),
-    ] {
-        let made = forge
-            .post("/_forge/repos", json!({"owner": owner, "name": name}))
-            .await;
+    for (owner, name) in [("..", "x"), ("x", ".."), ("/tmp", "x"), ("a/b", "c"), ("x", "y.git")] {
+        let made = forge.post("/_forge/repos", json!({"owner": owner, "name": name})).await;
         made.expect(422);
     }
     let nowhere = json!({"owner": "a", "name": "b", "directory": "/nowhere"});
@@ -197,46 +145,28 @@ async fn no_name_leaves_the_root() {
     nowhere.refused(422, "/nowhere is not a directory; give an existing one");
     let file = json!({"owner": "a", "name": "b", "files": {"../x": "y"}});
     forge.post("/_forge/repos", file).await.expect(422);
-    assert_eq!(
-        forge.git(&["log", "--format=%s", "main"]),
-        "Initial commit\n"
-    );
+    assert_eq!(forge.git(&["log", "--format=%s", "main"]), "Initial commit\n");
 }
 
 #[tokio::test]
 async fn everything_survives_a_restart() {
     let forge = Fixture::new().await;
-    let policies =
-        json!([{"branches": "feature/*", "name": "ci", "conclusion": "failure", "after_ms": 300}]);
+    let policies = json!([{"branches": "feature/*", "name": "ci", "conclusion": "failure", "after_ms": 300}]);
     let path = "/_forge/repos/octo/hello/check-policies";
     forge.put(path, policies).await.expect(204);
     let token = json!({"login": "alice", "token": "alice-token"});
     forge.post("/_forge/tokens", token).await.expect(201);
     forge.pull("feature/1", "one", "1\n").await;
     let open = forge.pull("feature/2", "two", "2\n").await;
-    let merged = forge
-        .put(
-            &format!("{R}/pulls/1/merge"),
-            json!({"merge_method": "squash"}),
-        )
-        .await;
+    let merged = forge.put(&format!("{R}/pulls/1/merge"), json!({"merge_method": "squash"})).await;
     let sha = text(&merged.expect(200)["sha"]);
-    forge
-        .delete(&format!("{R}/git/refs/heads/feature/1"))
-        .await
-        .expect(204);
+    forge.delete(&format!("{R}/git/refs/heads/feature/1")).await.expect(204);
 
     let forge = forge.restarted().await;
     let first = forge.get(&format!("{R}/pulls/1")).await.expect(200);
-    assert_eq!(
-        (&first["merged"], &first["merge_commit_sha"]),
-        (&json!(true), &json!(sha))
-    );
+    assert_eq!((&first["merged"], &first["merge_commit_sha"]), (&json!(true), &json!(sha)));
     assert_eq!(first["commits"], 1);
-    assert_eq!(
-        forge.get(&format!("{R}/pulls/2")).await.expect(200)["state"],
-        "open"
-    );
+    assert_eq!(forge.get(&format!("{R}/pulls/2")).await.expect(200)["state"], "open");
     let twin = json!({"title": "t", "head": "feature/2", "base": "main"});
     forge.post(&format!("{R}/pulls"), twin).await.expect(422);
     tokio::time::sleep(std::time::Duration::from_millis(350)).await;
@@ -262,10 +192,7 @@ async fn loopback_only() {
 fn binary(dir: &std::path::Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_forge"));
     command.arg("--root").arg(dir.join("root"));
-    command
-        .env("FORGE_TOKEN", TOKEN)
-        .stdout(Stdio::piped())
-        .stdin(Stdio::piped());
+    command.env("FORGE_TOKEN", TOKEN).stdout(Stdio::piped()).stdin(Stdio::piped());
     command
 }
 
@@ -278,9 +205,7 @@ async fn the_binary_ends_with_stdin_and_with_sigterm() {
     std::os::unix::fs::symlink("/etc/passwd", seed.join("link")).unwrap();
     for with_stdin in [true, false] {
         let mut command = binary(dir.path());
-        command
-            .arg("--seed")
-            .arg(format!("octo/hello={}", seed.display()));
+        command.arg("--seed").arg(format!("octo/hello={}", seed.display()));
         command.args(["--check", "ci=success@0"]);
         if with_stdin {
             command.arg("--exit-with-stdin");
@@ -289,11 +214,7 @@ async fn the_binary_ends_with_stdin_and_with_sigterm() {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
-        let url = line
-            .trim()
-            .strip_prefix("listening on ")
-            .unwrap()
-            .to_owned();
+        let url = line.trim().strip_prefix("listening on ").unwrap().to_owned();
         let get = crate::client::new_client().get(format!("{url}{R}/contents"));
         let listed = answer(get.bearer_auth(TOKEN)).await.expect(200);
         assert_eq!(listed[0]["type"], "symlink");

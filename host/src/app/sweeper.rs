@@ -11,7 +11,7 @@ use crate::db::{Db, DbError};
 /// How often expired leases and silent workers are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(2);
 /// How often the log's partitions are looked after.
-const MAINTAIN_EVERY: Duration = Duration::from_secs(3600);
+const MAINTAIN_EVERY: Duration = Duration::from_hours(1);
 /// A suspended task wakes within about this, or within `poll` where that is shorter.
 const WAKE_EVERY_MAX: Duration = Duration::from_millis(250);
 

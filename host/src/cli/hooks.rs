@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -61,8 +61,8 @@ pub async fn dev(options: DevOptions) -> Result<ExitCode> {
 }
 
 /// Shows what a component imports and what its manifest grants.
-pub async fn role_inspect(file: PathBuf, output: Output) -> Result<ExitCode> {
-    let report = app::inspect(&file)?;
+pub fn role_inspect(file: &Path, output: Output) -> Result<ExitCode> {
+    let report = app::inspect(file)?;
     if output.json {
         output.line(&serde_json::to_string_pretty(&report)?)?;
     } else {
@@ -87,8 +87,8 @@ fn print_report(report: &RoleReport, output: Output) -> Result<()> {
 }
 
 /// Holds world, manifest and component of each role in a folder against each other.
-pub async fn role_check(folder: PathBuf, output: Output) -> Result<ExitCode> {
-    let checks = app::check(&folder)?;
+pub fn role_check(folder: &Path, output: Output) -> Result<ExitCode> {
+    let checks = app::check(folder)?;
     let passed = checks.iter().all(|check| check.problems.is_empty());
     if output.json {
         output.line(&serde_json::to_string_pretty(&checks)?)?;

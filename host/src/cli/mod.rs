@@ -22,7 +22,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{self, Env, HostConfig, LogConfig, DatabaseConfig, LogFormat, WorkerConfig};
+use crate::config::{self, DatabaseConfig, Env, HostConfig, LogConfig, LogFormat, WorkerConfig};
 use args::{Arguments, Command, DevArguments, RoleCommand, TaskCommand};
 use output::{Output, note};
 
@@ -86,8 +86,8 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Worker { command: args::WorkerCommand::List } => {
             worker::list(&client::Client::from_env(env)?, output).await
         }
-        Command::Role { command: RoleCommand::Inspect { file } } => hooks::role_inspect(file, output).await,
-        Command::Role { command: RoleCommand::Check { folder } } => hooks::role_check(folder, output).await,
+        Command::Role { command: RoleCommand::Inspect { file } } => hooks::role_inspect(&file, output),
+        Command::Role { command: RoleCommand::Check { folder } } => hooks::role_check(&folder, output),
         Command::Token { command } => database::token(command, output).await,
         Command::DevDatabase { home, command } => hooks::dev_database(home, command).await,
     }

@@ -131,7 +131,11 @@ fn check_role(role: &Role) -> Result<(), String> {
     Ok(())
 }
 
-fn within<T: PartialOrd + std::fmt::Display>(key: &str, value: T, range: &RangeInclusive<T>) -> Result<(), String> {
+fn within<T: PartialOrd + Copy + std::fmt::Display>(
+    key: &str,
+    value: T,
+    range: &RangeInclusive<T>,
+) -> Result<(), String> {
     if range.contains(&value) {
         Ok(())
     } else {

@@ -74,7 +74,7 @@ impl Scope<'_> {
 
     pub fn put_file(&self, action: PutFile) -> Result<Granted<PutFile>, Denied> {
         self.write(&action.repository, &action.branch)?;
-        self.path_allowed(action.path.as_str())?;
+        path_allowed(action.path.as_str())?;
         Ok(Granted::new(action))
     }
 
@@ -120,7 +120,7 @@ impl Scope<'_> {
         if facts.head != action.head_sha || facts.commits.last() != Some(&action.head_sha) {
             return deny("merge-judged-head", format!("{} is not the head that was judged", action.head_sha));
         }
-        facts.paths.iter().try_for_each(|path| self.path_allowed(path))?;
+        facts.paths.iter().try_for_each(|path| path_allowed(path))?;
         Ok(Granted::new(action))
     }
 
@@ -175,15 +175,15 @@ impl Scope<'_> {
         )
     }
 
-    fn path_allowed(&self, path: &str) -> Result<(), Denied> {
-        match paths::runs_elsewhere(path) {
-            Some(why) => deny("authority-elsewhere", format!("path {path:?} {why}; no role may write it")),
-            None => Ok(()),
-        }
-    }
-
     fn not_granted<T>(&self, interface: &str) -> Result<T, Denied> {
         deny("not-granted", format!("{} does not grant {interface}", self.manifest.path.display()))
+    }
+}
+
+fn path_allowed(path: &str) -> Result<(), Denied> {
+    match paths::runs_elsewhere(path) {
+        Some(why) => deny("authority-elsewhere", format!("path {path:?} {why}; no role may write it")),
+        None => Ok(()),
     }
 }
 

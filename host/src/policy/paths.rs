@@ -17,8 +17,8 @@ pub(super) fn runs_elsewhere(path: &str) -> Option<&'static str> {
     if file == ".gitmodules" || file == ".gitattributes" {
         return Some("changes what other files are");
     }
-    if file == "capabilities.toml" || file == "roles.lock" || file.ends_with(".cedar") || file.ends_with(".cedarschema")
-    {
+    let extension = file.rsplit_once('.').map_or("", |(_, extension)| extension);
+    if file == "capabilities.toml" || file == "roles.lock" || extension == "cedar" || extension == "cedarschema" {
         return Some("is a manifest or policy of this system");
     }
     None

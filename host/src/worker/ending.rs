@@ -14,7 +14,7 @@ use crate::sandbox::RunError;
 use crate::task::{Failure, Task};
 
 /// Longest pause between two attempts.
-const RETRY_PAUSE_MAX: Duration = Duration::from_secs(3600);
+const RETRY_PAUSE_MAX: Duration = Duration::from_hours(1);
 /// Pause before something is asked again that the outside did not answer.
 const ASK_AGAIN: time::Duration = time::Duration::seconds(15);
 /// How old an attempt may grow while the outside does not answer; then a person has to look.
@@ -86,7 +86,7 @@ pub(super) fn of_verdict(
         }
         Verdict::Unanswered(cause) => {
             let reason = format!("the evidence can not be verified: {cause}");
-            (ask_again(started_at, reason), Cause::Unverifiable)
+            (ask_again(started_at, &reason), Cause::Unverifiable)
         }
     }
 }
@@ -101,13 +101,13 @@ pub(super) fn of_failure(task: &Task, failure: Failure, retry_base: Duration) ->
 pub(super) fn of_error(
     task: &Task,
     started_at: OffsetDateTime,
-    error: RunError,
+    error: &RunError,
     retry_base: Duration,
 ) -> (Ending, Cause) {
     let reason = error.to_string();
     let cause = match error {
-        RunError::Suspended { wake_at } => return (Ending::Suspended { wake_at }, Cause::Suspended),
-        RunError::Unreconciled { .. } => return (ask_again(started_at, reason), Cause::Unreconciled),
+        RunError::Suspended { wake_at } => return (Ending::Suspended { wake_at: *wake_at }, Cause::Suspended),
+        RunError::Unreconciled { .. } => return (ask_again(started_at, &reason), Cause::Unreconciled),
         // Handled before: there is no claim to end.
         RunError::LeaseLost => return (Ending::Released { reason }, Cause::Shutdown),
         RunError::Trapped(_) => Cause::Crashed,
@@ -122,7 +122,7 @@ pub(super) fn of_error(
 }
 
 /// The same attempt goes on later, until it is too old: then only a person can find out.
-fn ask_again(started_at: OffsetDateTime, reason: String) -> Ending {
+fn ask_again(started_at: OffsetDateTime, reason: &str) -> Ending {
     let now = OffsetDateTime::now_utc();
     if now - started_at < ASK_FOR {
         return Ending::Suspended { wake_at: now + ASK_AGAIN };

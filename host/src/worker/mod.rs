@@ -198,7 +198,7 @@ impl Worker {
                 });
             }
             Ok(RunEnd::Failed(failure)) => ending::of_failure(&task, failure, self.settings.retry_base),
-            Err(error) => ending::of_error(&task, started_at, error, self.settings.retry_base),
+            Err(error) => ending::of_error(&task, started_at, &error, self.settings.retry_base),
         };
         Ok((ending, batch, cause))
     }

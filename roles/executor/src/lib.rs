@@ -40,7 +40,10 @@ fn run(task: Assignment) -> Result<Evidence, Failure> {
 /// Each criterion is answered with the calls that changed or showed something; the host verifies what it can.
 fn evidence(task: &Assignment, payload: &Payload, number: u64, steps: &[u32]) -> Evidence {
     let paths: Vec<&str> = payload.changes.iter().map(|change| change.path.as_str()).collect();
-    let claim = Evidence::merged_pull_request(&payload.repository, number)
-        .summary(format!("{}: {}", task.title, paths.join(", ")));
+    let claim = Evidence::merged_pull_request(&payload.repository, number).summary(format!(
+        "{}: {}",
+        task.title,
+        paths.join(", ")
+    ));
     task.criteria.iter().fold(claim, |claim, criterion| claim.answer(criterion.number, steps))
 }

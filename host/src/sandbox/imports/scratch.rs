@@ -85,6 +85,7 @@ fn file_name(path: &str) -> String {
 }
 
 /// A full or broken disk is the host's trouble; the guest can do nothing about it.
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err takes")]
 fn disk(error: std::io::Error) -> RunError {
     RunError::Host(format!("scratch: {error}"))
 }

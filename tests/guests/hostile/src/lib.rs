@@ -88,7 +88,10 @@ fn writes(task: &Assignment) -> Result<Evidence, Failure> {
     for path in [".github/workflows/x.yml", "CODEOWNERS", ".gitmodules", "a/../.github/x", "roles.lock"] {
         tell(path, github_write::put_file("demo/sample", &task.branch, path, b"x", "m", None).map(drop));
     }
-    tell("forged-trailer", github_write::put_file("demo/sample", &task.branch, "a", b"x", "Juggernaut-Step: x", None).map(drop));
+    tell(
+        "forged-trailer",
+        github_write::put_file("demo/sample", &task.branch, "a", b"x", "Juggernaut-Step: x", None).map(drop),
+    );
     tell("base", github_write::open_pull_request("demo/sample", &task.branch, "release", "t", "b").map(drop));
     error!("{}", said.join("; "));
     Err(Failure::final_(said.join("; ")))

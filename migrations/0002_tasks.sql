@@ -108,6 +108,23 @@ end $$;
 create trigger governance_tasks_before_update before update on governance_tasks
     for each row execute function governance_tasks_before_update();
 
+-- High and critical risk waits for a person from the start, whoever writes the row.
+create function governance_tasks_before_insert() returns trigger language plpgsql as $$
+begin
+    if new.risk in ('high', 'critical') and new.status in ('pending', 'suspended') then
+        new.status := 'waiting_approval';
+        new.requires_approval := true;
+        new.approval_reason := coalesce(
+            new.approval_reason, format('Declared risk %s: a person has to approve before it runs', new.risk)
+        );
+    end if;
+    new.requested_worker := coalesce(new.requested_worker, new.assigned_worker);
+    return new;
+end $$;
+
+create trigger governance_tasks_before_insert before insert on governance_tasks
+    for each row execute function governance_tasks_before_insert();
+
 -- A completed task frees those that waited for it. The count is kept in the dependent's own row, so that two
 -- dependencies that complete at once meet at its lock and the second one finds zero.
 create function governance_tasks_completed() returns trigger language plpgsql as $$

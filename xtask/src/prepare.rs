@@ -52,7 +52,9 @@ fn check_queries(workspace: &Workspace, into: &Path) -> Result<Command> {
         .open(&crate_root)
         .and_then(|file| file.set_modified(SystemTime::now()))
         .with_context(|| format!("could not touch {}", crate_root.display()))?;
-    let mut cargo = workspace.cargo(["check", "--locked", "--all-targets", "-p", "juggernaut"]);
+    // The same selection as the tests: another one would build the dependencies once more.
+    let mut cargo = workspace.cargo(["check", "--locked", "--all-targets"]);
+    cargo.args(build::TESTED_PACKAGES);
     cargo.env("SQLX_OFFLINE", "false").env("SQLX_OFFLINE_DIR", into);
     Ok(cargo)
 }

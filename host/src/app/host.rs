@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
@@ -63,20 +63,21 @@ impl Host {
             .await
             .with_context(|| format!("can not listen on {}; choose another with JUGGERNAUT_LISTEN", settings.listen))?;
         let address = listener.local_addr()?;
-        let wake = Arc::new(Notify::new());
+        let (wake, woken) = watch::channel(());
         let (shutdown, stopping) = watch::channel(false);
         let (closing, closed) = watch::channel(false);
 
         let sweeper = tokio::spawn(sweeper::sweep(
             db.clone(),
-            Arc::clone(&wake),
+            wake.clone(),
             settings.worker.poll,
             settings.worker.log_retention,
             stopping.clone(),
         ));
         let workers = start_workers(&db, &sandbox, &services, &settings.worker, loaded, &wake).await?;
         let worker_names = workers.iter().map(|worker| worker.id.clone()).collect();
-        let workers = workers.into_iter().map(|worker| tokio::spawn(worker.work(stopping.clone()))).collect();
+        let workers =
+            workers.into_iter().map(|worker| tokio::spawn(worker.work(stopping.clone(), woken.clone()))).collect();
         let api = tokio::spawn(serve(listener, http::router(ApiState::new(db, wake, closed.clone())), closed));
         info!(%address, "host is up");
         Ok(Self { address, shutdown, closing, workers, sweeper, api, worker_names })
@@ -144,7 +145,7 @@ async fn start_workers(
     services: &Services,
     config: &WorkerConfig,
     loaded: Vec<Arc<LoadedRole>>,
-    wake: &Arc<Notify>,
+    wake: &watch::Sender<()>,
 ) -> Result<Vec<Arc<Worker>>> {
     let host = HostId::generate();
     let several = loaded.len() > 1;
@@ -172,7 +173,7 @@ async fn start_workers(
             },
             host,
             id,
-            wake: Arc::clone(wake),
+            wake: wake.clone(),
         }));
     }
     Ok(workers)

@@ -1,9 +1,8 @@
 //! Looks after what no single worker does: wakes suspended tasks, takes back expired claims, keeps the log's tables.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::db::{Db, DbError};
@@ -17,7 +16,7 @@ const WAKE_EVERY_MAX: Duration = Duration::from_millis(250);
 
 pub(super) async fn sweep(
     db: Db,
-    wake: Arc<Notify>,
+    wake: watch::Sender<()>,
     poll: Duration,
     keep_logs: Duration,
     mut shutdown: watch::Receiver<bool>,
@@ -50,18 +49,18 @@ pub(super) async fn sweep(
     }
 }
 
-async fn wake_tasks(db: &Db, wake: &Notify) -> Result<(), DbError> {
+async fn wake_tasks(db: &Db, wake: &watch::Sender<()>) -> Result<(), DbError> {
     if db.wake_due_tasks().await? > 0 {
-        wake.notify_waiters();
+        wake.send_replace(());
     }
     Ok(())
 }
 
-async fn take_back(db: &Db, wake: &Notify) -> Result<(), DbError> {
+async fn take_back(db: &Db, wake: &watch::Sender<()>) -> Result<(), DbError> {
     let swept = db.sweep().await?;
     if swept.reclaimed + swept.dead + swept.stale_workers > 0 {
         warn!(swept.reclaimed, swept.dead, swept.stale_workers, "hosts went away without a word");
-        wake.notify_waiters();
+        wake.send_replace(());
     }
     Ok(())
 }

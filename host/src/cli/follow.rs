@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use serde::Deserialize;
 
 use super::client::{Client, Unreachable};
-use super::output::{Output, note, time, visible};
+use super::output::{Output, note, time, visible, visible_lines};
 use super::sse::{SseEvent, SseReader};
 use crate::db::logs::LogLine;
 use crate::task::{LogLevel, TaskId, TaskStatus};
@@ -157,7 +157,7 @@ pub(super) fn log_line(line: &LogLine) -> String {
         (LogLevel::Error | LogLevel::Warn, Some(data)) => format!(" {}", visible(&data.to_string())),
         (LogLevel::Error | LogLevel::Warn | LogLevel::Info | LogLevel::Debug, _) => String::new(),
     };
-    format!("{} {level:5}{worker} {}: {}{error}", time(*created_at), visible(action), visible(message))
+    format!("{} {level:5}{worker} {}: {}{error}", time(*created_at), visible(action), visible_lines(message))
 }
 
 /// The exit status for how a task ended: 0 only if it is completed.

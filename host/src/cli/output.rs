@@ -59,6 +59,11 @@ pub fn visible(text: &str) -> String {
     shown
 }
 
+/// Text of several lines, each made visible; the further ones are set in, so that none can pass for a line of ours.
+pub fn visible_lines(text: &str) -> String {
+    text.trim_end().split('\n').map(visible).collect::<Vec<_>>().join("\n      | ")
+}
+
 fn is_hidden(character: char) -> bool {
     character.is_control()
         || matches!(

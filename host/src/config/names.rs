@@ -52,8 +52,8 @@ names! {
         "path", Some("roles"), "/srv/juggernaut/roles", false;
     JUGGERNAUT_CACHE: "Folder for compiled components; compiled anew at each start if unset",
         "path", None, "/var/cache/juggernaut", false;
-    JUGGERNAUT_CONCURRENCY: "Tasks that run at the same time in this host",
-        "tasks, 1 to 1024", Some("16"), "16", false;
+    JUGGERNAUT_CONCURRENCY: "Tasks that each role of this host runs at the same time",
+        "tasks, 1 to 256", Some("16"), "16", false;
     JUGGERNAUT_HEARTBEAT_SECONDS: "Time between two heartbeats; a worker is stale after 300 seconds without one",
         "seconds, 1 to 240", Some("60"), "60", false;
     JUGGERNAUT_LEASE_SECONDS: "How long a claim holds without being renewed; then another host resumes the task",

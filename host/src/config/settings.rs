@@ -104,7 +104,7 @@ pub struct WorkerConfig {
 
 impl WorkerConfig {
     pub fn from_env(env: Env<'_>) -> Result<Self, ConfigError> {
-        let concurrency = env.number(&names::JUGGERNAUT_CONCURRENCY, 1..=1024)?;
+        let concurrency = env.number(&names::JUGGERNAUT_CONCURRENCY, 1..=256)?;
         let retention_days = env.number(&names::JUGGERNAUT_LOG_RETENTION_DAYS, 1..=36_500)?;
         Ok(Self {
             worker_id: env.worker_name(&names::WORKER_ID)?,

@@ -45,7 +45,7 @@ fn defaults_are_those_of_the_registry() {
 #[test]
 fn every_default_and_limit_is_accepted_and_the_next_one_is_not() {
     for (name, low, high) in [
-        ("JUGGERNAUT_CONCURRENCY", 1, 1024),
+        ("JUGGERNAUT_CONCURRENCY", 1, 256),
         ("JUGGERNAUT_HEARTBEAT_SECONDS", 1, 240),
         ("JUGGERNAUT_LEASE_SECONDS", 5, 3600),
         ("JUGGERNAUT_POLL_MS", 50, 60_000),

@@ -8,6 +8,8 @@ with wanted as (
         from governance_tasks as t
         where t.status = 'pending'
             and t.task_type = type.name
+            -- Whoever wrote the row: high and critical risk waits for a person.
+            and t.risk in ('low', 'medium')
             and (t.assigned_worker is null or t.assigned_worker = any ($2::text[]))
         order by t.priority, t.created_at, t.id
         limit $3

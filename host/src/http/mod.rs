@@ -25,7 +25,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::middleware::from_fn;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 use utoipa_axum::router::OpenApiRouter;
@@ -50,14 +50,14 @@ pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
 pub struct ApiState {
     pub db: Db,
     /// Signalled when a task became claimable, so that an idle worker need not wait for its next look.
-    pub wake: Arc<Notify>,
+    pub wake: watch::Sender<()>,
     /// True once the host stops: streams end then, and their readers go on elsewhere.
     pub closing: watch::Receiver<bool>,
     streams: Arc<Semaphore>,
 }
 
 impl ApiState {
-    pub fn new(db: Db, wake: Arc<Notify>, closing: watch::Receiver<bool>) -> Self {
+    pub fn new(db: Db, wake: watch::Sender<()>, closing: watch::Receiver<bool>) -> Self {
         Self { db, wake, closing, streams: Arc::new(Semaphore::new(STREAMS_MAX)) }
     }
 }
@@ -123,7 +123,7 @@ mod tests {
             .connect_lazy("postgres://somebody:hunter2@127.0.0.1:1/lost")
             .unwrap();
         let (_closing, closing) = watch::channel(false);
-        let router = router(ApiState::new(Db::from_pool(pool), Arc::default(), closing));
+        let router = router(ApiState::new(Db::from_pool(pool), watch::channel(()).0, closing));
         let request = |path: &str| {
             let token = format!("Bearer jgt_{}", "A".repeat(43));
             Request::get(path).header(header::AUTHORIZATION, token).body(Body::empty()).unwrap()

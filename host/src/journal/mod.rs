@@ -47,6 +47,18 @@ impl Call {
     }
 }
 
+/// About how many bytes a value takes: for limits, not for storage.
+pub fn weight(value: &Value) -> usize {
+    const NODE_BYTES: usize = 16;
+    NODE_BYTES
+        + match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+            Value::String(text) => text.len(),
+            Value::Array(items) => items.iter().map(weight).sum(),
+            Value::Object(fields) => fields.iter().map(|(key, value)| key.len() + weight(value)).sum(),
+        }
+}
+
 /// How bytes stand in arguments: enough to tell them apart, too little to fill the journal.
 pub fn bytes_argument(bytes: &[u8]) -> Value {
     serde_json::json!({ "bytes": bytes.len(), "sha256": hex::encode(Sha256::digest(bytes)) })

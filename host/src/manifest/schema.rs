@@ -46,6 +46,8 @@ pub struct Limits {
     pub log_line_bytes: u32,
     /// What one host call may carry into the host, KiB, 64 to 16,384.
     pub call_kib: u32,
+    /// Arguments and answers of all host calls of one attempt together, KiB, 64 to 1,048,576.
+    pub journal_kib: u32,
 }
 
 /// `[grants.<interface>]`: the capabilities, each with its parameters.
@@ -144,13 +146,14 @@ fn within<T: PartialOrd + Copy + std::fmt::Display>(
 }
 
 fn check_limits(limits: &Limits) -> Result<(), String> {
-    let Limits { memory_mib, wall_ms, host_calls, log_lines, log_line_bytes, call_kib } = *limits;
+    let Limits { memory_mib, wall_ms, host_calls, log_lines, log_line_bytes, call_kib, journal_kib } = *limits;
     within("limits.memory_mib", memory_mib, &(1..=512))?;
     within("limits.wall_ms", wall_ms, &(10..=3_600_000))?;
     within("limits.host_calls", host_calls, &(1..=10_000))?;
     within("limits.log_lines", log_lines, &(1..=100_000))?;
     within("limits.log_line_bytes", log_line_bytes, &(80..=65_536))?;
-    within("limits.call_kib", call_kib, &(64..=16_384))
+    within("limits.call_kib", call_kib, &(64..=16_384))?;
+    within("limits.journal_kib", journal_kib, &(64..=1_048_576))
 }
 
 impl Grants {

@@ -16,6 +16,7 @@ host_calls = 10
 log_lines = 10
 log_line_bytes = 1000
 call_kib = 2048
+journal_kib = 2048
 
 [grants.github-write]
 repositories = ["demo/*", "Octo/Hello"]
@@ -32,7 +33,7 @@ fn a_manifest_grants_what_it_names_and_nothing_else() {
     let manifest = parse(GOOD).unwrap();
     assert!(manifest.grants(Interface::GithubWrite));
     assert!(!manifest.grants(Interface::GithubMerge));
-    assert_eq!(manifest.line_of_grant(Interface::GithubWrite), Some(16));
+    assert_eq!(manifest.line_of_grant(Interface::GithubWrite), Some(17));
 }
 
 /// Each mistake is refused, with the line and a word of what is wrong.

@@ -17,6 +17,7 @@ host_calls = 10
 log_lines = 10
 log_line_bytes = 1000
 call_kib = 2048
+journal_kib = 2048
 [grants.github-read]
 repositories = ["demo/*"]
 [grants.github-write]

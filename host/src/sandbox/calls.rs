@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use super::run::RunError;
 use super::state::RunState;
 use crate::github::{GitHub, GitHubError};
-use crate::journal::{Call, Message, Next, NotDurable, Outcome, Reply};
+use crate::journal::{self, Call, Message, Next, NotDurable, Outcome, Reply};
 use crate::policy::{Denied, Granted};
 use crate::repo::InvalidName;
 
@@ -157,8 +157,10 @@ impl RunState {
         };
         let at = OffsetDateTime::now_utc();
         self.clock.move_to(at);
+        let stored = to_journal(&result)?;
+        self.weigh(journal::weight(&stored))?;
         let made = Made { position, call, began_at };
-        self.send(made.done(to_journal(&result)?, at, None)).await?;
+        self.send(made.done(stored, at, None)).await?;
         Ok(result?)
     }
 
@@ -216,7 +218,20 @@ impl RunState {
         if self.cursor.calls() >= self.manifest.limits.host_calls {
             return Err(RunError::OutOfHostCalls { calls_max: self.manifest.limits.host_calls });
         }
-        Ok(self.cursor.advance(call)?)
+        let next = self.cursor.advance(call)?;
+        let recorded = if let Next::Recorded(_, outcome) = &next { journal::weight(&outcome.result) } else { 0 };
+        self.weigh(journal::weight(&call.arguments) + recorded)?;
+        Ok(next)
+    }
+
+    /// Counts what a call carries, in both directions; the journal has to hold it, and a resumed run to load it.
+    fn weigh(&mut self, bytes: usize) -> Result<(), RunError> {
+        let limit_kib = self.manifest.limits.journal_kib;
+        self.journal_bytes = self.journal_bytes.saturating_add(bytes);
+        if self.journal_bytes > limit_kib as usize * 1024 {
+            return Err(RunError::OutOfJournal { limit_kib });
+        }
+        Ok(())
     }
 
     /// Gives the guest what the journal holds.

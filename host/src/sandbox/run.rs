@@ -55,6 +55,8 @@ pub enum RunError {
     OutOfMemory { limit_mib: u32 },
     #[error("the role made more than {calls_max} host calls (limits.host_calls)")]
     OutOfHostCalls { calls_max: u32 },
+    #[error("the role's host calls carried more than {limit_kib} KiB (limits.journal_kib)")]
+    OutOfJournal { limit_kib: u32 },
     #[error("the role wrote more than {lines_max} lines to its log (limits.log_lines)")]
     OutOfLog { lines_max: u32 },
     #[error(transparent)]

@@ -37,6 +37,8 @@ pub(super) struct RunState {
     pub(super) outside: Handle,
     pub(super) recorder: mpsc::Sender<Message>,
     pub(super) cursor: Cursor,
+    /// What the calls of this attempt weigh so far, replayed ones included.
+    pub(super) journal_bytes: usize,
     pub(super) clock: GuestClock,
     pub(super) log: SharedLog,
     pub(super) stdout: GuestOutput,
@@ -77,6 +79,7 @@ impl RunState {
             outside,
             recorder,
             cursor: Cursor::new(steps),
+            journal_bytes: 0,
             clock,
             log,
             stdout,

@@ -12,7 +12,7 @@ mod verify;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 
@@ -21,6 +21,7 @@ use crate::db::DbError;
 use crate::db::journal::{Batch, RunKey};
 use crate::db::outcomes::Ending;
 use crate::db::queue::{Claim, ClaimRequest};
+use crate::journal::NotDurable;
 use crate::sandbox::{LoadedRole, RunEnd, RunError, RunInput, Sandbox, Services};
 use crate::task::{HostId, WorkerId};
 use ending::Cause;
@@ -28,7 +29,7 @@ use leases::{Held, Stop};
 use recorder::Recorder;
 
 /// Messages from a run that may wait for the recorder.
-const RECORDER_QUEUE_MAX: usize = 64;
+const RECORDER_QUEUE_MAX: usize = 16;
 /// Most tasks claimed by one statement.
 const CLAIM_BATCH_MAX: usize = 32;
 /// Pause after a failed claim: the database is away.
@@ -61,12 +62,12 @@ pub struct Worker {
     /// The name it registered under.
     pub id: WorkerId,
     /// Signalled when a task may have become claimable.
-    pub wake: Arc<Notify>,
+    pub wake: watch::Sender<()>,
 }
 
 impl Worker {
     /// Claims and runs tasks until `shutdown` turns true; then lets running tasks finish or releases them.
-    pub async fn work(self: Arc<Self>, mut shutdown: watch::Receiver<bool>) {
+    pub async fn work(self: Arc<Self>, mut shutdown: watch::Receiver<bool>, mut woken: watch::Receiver<()>) {
         let held = Arc::new(Held::default());
         let keeper = tokio::spawn(leases::keep(Arc::clone(&self), Arc::clone(&held)));
         let beat = tokio::spawn(registry::beat(Arc::clone(&self), Arc::clone(&held)));
@@ -86,7 +87,7 @@ impl Worker {
             };
             tokio::select! {
                 _ = shutdown.changed() => {}
-                () = self.wake.notified(), if runs.len() < self.settings.concurrency => {}
+                _ = woken.changed(), if runs.len() < self.settings.concurrency => {}
                 Some(ended) = runs.join_next() => report(ended),
                 () = tokio::time::sleep(pause) => {}
             }
@@ -167,7 +168,7 @@ impl Worker {
             Err(error) => error!(task.id = %key.task, %error, "the end of a run was not stored; its lease runs out"),
         }
         // A finished task may have freed others.
-        self.wake.notify_one();
+        self.wake.send_replace(());
     }
 
     async fn execute(&self, claim: &Claim, key: &RunKey) -> Result<(Ending, Batch, Cause), DbError> {
@@ -186,11 +187,11 @@ impl Worker {
             Recorder::new(self.db.clone(), key.clone()).record(messages),
         );
         // What could not be stored is not lost: the journal is short of it, and the run will be made again from there.
-        let batch = batch.map_err(|_| DbError::LeaseLost)?;
+        let batch = batch.map_err(not_durable)?;
         let (ending, cause) = match end {
             Err(RunError::LeaseLost) => return Err(DbError::LeaseLost),
             Ok(RunEnd::Completed(claim)) => {
-                self.db.store_batch(key, &batch).await.map_err(|_| DbError::LeaseLost)?;
+                self.db.store_batch(key, &batch).await.map_err(not_durable)?;
                 let verdict = verify::verify(self, &task, key, &claim).await?;
                 return Ok({
                     let (ending, cause) = ending::of_verdict(&task, started_at, verdict, self.settings.retry_base);
@@ -205,6 +206,13 @@ impl Worker {
 
     fn lost(&self, key: &RunKey) {
         warn!(task.id = %key.task, worker = %self.id, "the claim is lost; this run writes nothing more");
+    }
+}
+
+fn not_durable(error: NotDurable) -> DbError {
+    match error {
+        NotDurable::LeaseLost => DbError::LeaseLost,
+        NotDurable::Storage(cause) => DbError::Unavailable(cause),
     }
 }
 

@@ -10,12 +10,14 @@ use tokio::sync::mpsc;
 
 use crate::db::Db;
 use crate::db::journal::{Batch, RunKey, StepRow};
-use crate::journal::{Call, Message, NotDurable, Outcome, Step};
+use crate::journal::{self, Call, Message, NotDurable, Outcome, Step};
 
 /// How long a log line may wait before it shows.
 const FLUSH_AFTER: Duration = Duration::from_millis(200);
 /// Rows that are written together.
 const BATCH_ROWS_MAX: usize = 256;
+/// Bytes that wait to be written together, about.
+const BATCH_BYTES_MAX: usize = 4 << 20;
 /// Longest string in the stored arguments; a longer one is given by its length, its beginning and its digest.
 const ARGUMENT_CHARS_MAX: usize = 500;
 /// How often a batch is tried while the database does not answer.
@@ -28,11 +30,12 @@ pub(super) struct Recorder {
     db: Db,
     key: RunKey,
     batch: Batch,
+    batch_bytes: usize,
 }
 
 impl Recorder {
     pub(super) fn new(db: Db, key: RunKey) -> Self {
-        Self { db, key, batch: Batch::default() }
+        Self { db, key, batch: Batch::default(), batch_bytes: 0 }
     }
 
     /// Records until the run is over. Returns what is left to be written with the end of the run.
@@ -57,6 +60,7 @@ impl Recorder {
     async fn accept(&mut self, message: Message) -> Result<(), NotDurable> {
         let reply = match message {
             Message::Log(line) => {
+                self.batch_bytes += line.message.len();
                 self.batch.lines.push(line);
                 None
             }
@@ -65,11 +69,13 @@ impl Recorder {
                 Some(reply)
             }
             Message::Done { position, call, began_at, result, at, reply } => {
+                self.batch_bytes += journal::weight(&result);
                 self.batch.steps.push(row(position, &call, began_at, Some(Outcome { result, at })));
                 reply
             }
         };
-        if reply.is_none() && self.batch.lines.len() + self.batch.steps.len() < BATCH_ROWS_MAX {
+        let rows = self.batch.lines.len() + self.batch.steps.len();
+        if reply.is_none() && rows < BATCH_ROWS_MAX && self.batch_bytes < BATCH_BYTES_MAX {
             return Ok(());
         }
         let stored = self.flush().await;
@@ -95,6 +101,7 @@ impl Recorder {
             }
         }
         self.batch = Batch::default();
+        self.batch_bytes = 0;
         Ok(())
     }
 }

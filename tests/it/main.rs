@@ -1,1 +1,6 @@
-fn main() {}
+//! The product through its front door: the real binary, a real database, real components, a real forge.
+
+use juggernaut_tests as support;
+
+mod api;
+mod smoke;

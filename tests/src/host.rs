@@ -1,0 +1,237 @@
+//! The host under test: one process or several over one database and one forge.
+
+use std::collections::{BTreeMap, HashMap};
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use juggernaut::db::tokens::TokenRole;
+use reqwest::header::HeaderMap;
+use reqwest::{Method, StatusCode};
+use secrecy::ExposeSecret as _;
+use serde_json::Value;
+use sqlx::PgPool;
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use crate::{Database, HostProcess, Options, Paths, RolesDir, TestForge, show};
+
+const POLL: Duration = Duration::from_millis(50);
+const REQUEST_MAX: Duration = Duration::from_secs(30);
+
+/// A running host. Its processes are killed when it is dropped.
+#[derive(Debug)]
+pub struct Host {
+    processes: Vec<HostProcess>,
+    env: BTreeMap<String, String>,
+    http: reqwest::Client,
+    tokens: Mutex<HashMap<String, String>>,
+    database: Arc<Database>,
+    forge: Arc<TestForge>,
+    /// Holds the roles for as long as processes may be started.
+    _roles: Option<Arc<RolesDir>>,
+}
+
+impl Host {
+    pub async fn start(options: Options) -> Self {
+        rustls::crypto::ring::default_provider().install_default().unwrap_or_default();
+        let Options { roles, checks, env: changes, database, forge, hosts } = options;
+        let database = match database {
+            Some(database) => database,
+            None => Arc::new(Database::create().await),
+        };
+        let forge = match forge {
+            Some(forge) => forge,
+            None => Arc::new(TestForge::start(checks).await),
+        };
+        let mut env = environment(database.url(), &forge, roles.as_deref());
+        env.extend(changes);
+        let mut processes = Vec::new();
+        for _ in 0..hosts {
+            processes.push(HostProcess::start(&env).await);
+        }
+        let http = reqwest::Client::new();
+        Self { processes, env, http, tokens: Mutex::default(), database, forge, _roles: roles }
+    }
+
+    /// `http://127.0.0.1:PORT` of the first process.
+    pub fn url(&self) -> &str {
+        self.processes[0].url()
+    }
+
+    /// The processes, in the order of their start.
+    pub fn processes(&mut self) -> &mut [HostProcess] {
+        &mut self.processes
+    }
+
+    pub fn db(&self) -> PgPool {
+        self.database.pool().clone()
+    }
+
+    pub fn database(&self) -> Arc<Database> {
+        Arc::clone(&self.database)
+    }
+
+    pub fn forge(&self) -> Arc<TestForge> {
+        Arc::clone(&self.forge)
+    }
+
+    /// A token of the role `viewer`, `operator`, `approver` or `admin`; the same one each time.
+    pub async fn token(&self, role: &str) -> String {
+        let mut tokens = self.tokens.lock().await;
+        if let Some(token) = tokens.get(role) {
+            return token.clone();
+        }
+        let kind = match role {
+            "viewer" => TokenRole::Viewer,
+            "operator" => TokenRole::Operator,
+            "approver" => TokenRole::Approver,
+            "admin" => TokenRole::Admin,
+            _ => panic!("there is no role {role}"),
+        };
+        let principal = format!("{role}@example.org");
+        let (_, secret) = self.database.db().create_token(&principal, kind, None, "tests").await.expect("a token");
+        tokens.insert(role.to_owned(), secret.expose_secret().to_owned());
+        secret.expose_secret().to_owned()
+    }
+
+    /// One request to the first process. `Value::Null` where the answer is no JSON.
+    pub async fn api(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&str>,
+        body: Option<&Value>,
+    ) -> (StatusCode, HeaderMap, Value) {
+        let mut request = self.http.request(method, format!("{}{path}", self.url())).timeout(REQUEST_MAX);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await.unwrap_or_else(|error| panic!("{path}: {error}\n{}", self.stderr()));
+        let (status, headers) = (response.status(), response.headers().clone());
+        let bytes = response.bytes().await.expect("a body");
+        (status, headers, serde_json::from_slice(&bytes).unwrap_or_default())
+    }
+
+    /// Creates a task as an operator; returns its id.
+    pub async fn create_task(&self, draft: Value) -> String {
+        let token = self.token("operator").await;
+        let (status, _, task) = self.api(Method::POST, "/api/v1/tasks", Some(&token), Some(&draft)).await;
+        assert_eq!(status, StatusCode::CREATED, "{draft}: {task}");
+        task["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// The task as the API shows it.
+    pub async fn task(&self, id: &str) -> Value {
+        self.get(&format!("/api/v1/tasks/{id}")).await
+    }
+
+    /// Lines of its execution log, oldest first, at most a page.
+    pub async fn logs(&self, id: &str) -> Vec<Value> {
+        items(self.get(&format!("/api/v1/tasks/{id}/logs?limit=200")).await)
+    }
+
+    /// Its journal's newest attempt, in order, at most a page.
+    pub async fn steps(&self, id: &str) -> Vec<Value> {
+        items(self.get(&format!("/api/v1/tasks/{id}/steps?limit=200")).await)
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let token = self.token("viewer").await;
+        let (status, _, answer) = self.api(Method::GET, path, Some(&token), None).await;
+        assert_eq!(status, StatusCode::OK, "{path}: {answer}");
+        answer
+    }
+
+    /// Waits until the task has the status; returns it as the database has it. Panics with all there is to see where
+    /// it does not come so far, or ends otherwise. Asks the database: the host may be dead meanwhile.
+    pub async fn wait_for(&self, id: &str, status: &str, limit: Duration) -> Value {
+        let began = Instant::now();
+        loop {
+            let task = self.row(id).await;
+            let now = task["status"].as_str().expect("a status");
+            if now == status {
+                return task;
+            }
+            let ended = ["completed", "failed", "cancelled", "dead_letter"].contains(&now);
+            if ended || began.elapsed() > limit {
+                let shown = show(&self.db(), id.parse().expect("an id")).await;
+                panic!("task is {now}, not {status}, after {:?}\n{shown}host:\n{}", began.elapsed(), self.stderr());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// The task's row, as JSON.
+    pub async fn row(&self, id: &str) -> Value {
+        let id: Uuid = id.parse().expect("an id");
+        sqlx::query_scalar("select row_to_json(t) from governance_tasks t where id = $1")
+            .bind(id)
+            .fetch_one(&self.db())
+            .await
+            .expect("a task")
+    }
+
+    /// What all processes have said.
+    pub fn stderr(&self) -> String {
+        self.processes.iter().map(HostProcess::stderr).collect::<Vec<_>>().join("\n---\n")
+    }
+
+    /// SIGKILL to the first process.
+    pub fn kill9(&mut self) {
+        self.processes[0].kill9();
+    }
+
+    /// SIGTERM to the first process; returns how it ended.
+    pub async fn terminate(&mut self) -> ExitStatus {
+        self.processes[0].terminate().await
+    }
+
+    /// Starts the first process anew, after its end; its address is another one then.
+    pub async fn restart(&mut self) {
+        self.restart_with(&[]).await;
+    }
+
+    /// The same with another environment, which stays.
+    pub async fn restart_with(&mut self, changes: &[(&str, &str)]) {
+        self.env.extend(changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        self.processes[0] = HostProcess::start(&self.env).await;
+    }
+
+    /// One more process.
+    pub async fn add_process(&mut self) -> &mut HostProcess {
+        self.processes.push(HostProcess::start(&self.env).await);
+        self.processes.last_mut().expect("the new one")
+    }
+}
+
+fn items(mut page: Value) -> Vec<Value> {
+    match page["items"].take() {
+        Value::Array(items) => items,
+        other => panic!("no page: {other}"),
+    }
+}
+
+fn environment(database: &str, forge: &TestForge, roles: Option<&RolesDir>) -> BTreeMap<String, String> {
+    let paths = Paths::get();
+    let text = |path: &std::path::Path| path.to_str().expect("a path in UTF-8").to_owned();
+    [
+        ("DATABASE_URL", database.to_owned()),
+        ("JUGGERNAUT_LISTEN", "127.0.0.1:0".to_owned()),
+        ("GITHUB_API_URL", forge.url().to_owned()),
+        ("GITHUB_TOKEN", forge.token().to_owned()),
+        ("JUGGERNAUT_ROLES", text(roles.map_or(&paths.roles, RolesDir::path))),
+        ("JUGGERNAUT_CACHE", text(&paths.component_cache())),
+        ("JUGGERNAUT_POLL_MS", "50".to_owned()),
+        ("JUGGERNAUT_RETRY_MS", "20".to_owned()),
+        ("JUGGERNAUT_LEASE_SECONDS", "5".to_owned()),
+        ("JUGGERNAUT_GRACE_SECONDS", "2".to_owned()),
+        ("RUST_LOG", "info,juggernaut=debug".to_owned()),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect()
+}

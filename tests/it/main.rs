@@ -3,4 +3,6 @@
 use juggernaut_tests as support;
 
 mod api;
+mod code_task;
+mod crash;
 mod smoke;

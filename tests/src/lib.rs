@@ -19,6 +19,7 @@
 mod cluster;
 mod command;
 mod forge;
+mod hold;
 mod host;
 mod options;
 mod paths;

@@ -30,10 +30,11 @@ fn run(task: Assignment) -> Result<Evidence, Failure> {
     let pull_request = pull_request::open(&task, &payload, &mut steps)?;
     checks::wait(&payload, &head)?;
     steps.extend(task::last_step());
-    let merged = github_merge::merge(&payload.repository, pull_request.number, &head)
-        .map_err(|error| pull_request::explain(error, pull_request.number))?;
+    match github_merge::merge(&payload.repository, pull_request.number, &head) {
+        Ok(merged) => info!("merged pull request #{} as {}", pull_request.number, merged.sha),
+        Err(error) => pull_request::merged_meanwhile(&payload, pull_request.number, error)?,
+    }
     steps.extend(task::last_step());
-    info!("merged pull request #{} as {}", pull_request.number, merged.sha);
     Ok(evidence(&task, &payload, pull_request.number, &steps))
 }
 

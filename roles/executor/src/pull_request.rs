@@ -47,14 +47,19 @@ pub fn open(task: &Assignment, payload: &Payload, steps: &mut Vec<u32>) -> Resul
     Ok(opened)
 }
 
-/// What a refused merge means for the task.
-pub fn explain(error: Error, number: u64) -> Failure {
-    match error {
-        Error::Conflict(message) => Failure::final_(format!(
-            "pull request #{number} can not be merged: {message}; resolve it on GitHub (or change the task), then retry"
-        )),
-        error => error.into(),
+/// What a refused merge means for the task: all is well where a person was quicker; a conflict is for a person.
+pub fn merged_meanwhile(payload: &Payload, number: u64, error: Error) -> Result<(), Failure> {
+    let Error::Conflict(message) = error else {
+        return Err(error.into());
+    };
+    let now = github_read::get_pull_request(&payload.repository, number)?;
+    if now.state == PullRequestState::Merged {
+        info!("pull request #{number} was merged by somebody else");
+        return Ok(());
     }
+    Err(Failure::final_(format!(
+        "pull request #{number} can not be merged: {message}; resolve it on GitHub (or change the task), then retry"
+    )))
 }
 
 fn title(task: &Assignment) -> String {

@@ -5,4 +5,5 @@ use juggernaut_tests as support;
 mod api;
 mod code_task;
 mod crash;
+mod lifecycle;
 mod smoke;

@@ -82,7 +82,7 @@ impl Db {
         .fetch_one(&mut *transaction)
         .await?;
         let resumed = begun.rows_affected() == 0;
-        log_start(&mut transaction, key, task, resumed).await?;
+        log_start(&mut transaction, key, task, resumed, component).await?;
         transaction.commit().await?;
         Ok(Run {
             started_at: row.started_at,
@@ -153,6 +153,7 @@ async fn log_start(
     key: &RunKey,
     task: &Task,
     resumed: bool,
+    component: &[u8],
 ) -> Result<(), DbError> {
     let verb = if resumed { "Resuming" } else { "Starting" };
     sqlx::query!(
@@ -163,7 +164,10 @@ async fn log_start(
         key.attempt.0,
         if resumed { "task_resume" } else { "task_start" },
         format!("{verb} task: {}", task.title),
-        json!({ "task_type": task.task_type, "priority": task.priority, "risk": task.risk }),
+        json!({
+            "task_type": task.task_type, "priority": task.priority, "risk": task.risk,
+            "component_sha256": hex::encode(component),
+        }),
     )
     .execute(&mut **transaction)
     .await?;

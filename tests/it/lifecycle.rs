@@ -1,0 +1,150 @@
+//! A host's life around its tasks: draining, cancelling, registering, and what it does not run.
+
+use std::time::{Duration, Instant};
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::support::{Host, LIMIT, Options, RolesDir, code_task};
+
+const CHECKS: &str = "/repos/demo/sample/commits/*/check-runs";
+const POLL: Duration = Duration::from_millis(50);
+
+async fn workers(host: &Host) -> Vec<Value> {
+    let token = host.token("viewer").await;
+    let (status, _, answer) = host.api(Method::GET, "/api/v1/workers", Some(&token), None).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    answer["items"].as_array().expect("a list").clone()
+}
+
+/// Waits until the only worker has the status.
+async fn worker_is(host: &Host, wanted: &str) -> Value {
+    let began = Instant::now();
+    loop {
+        let found = workers(host).await;
+        if found.len() == 1 && found[0]["status"] == wanted {
+            return found[0].clone();
+        }
+        assert!(began.elapsed() < LIMIT, "no worker is {wanted}: {found:?}");
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+#[tokio::test]
+async fn a_terminated_host_gives_its_tasks_back() {
+    let mut host = Host::start(Options::default().env("JUGGERNAUT_GRACE_SECONDS", 1)).await;
+    let forge = host.forge();
+    forge.hold("GET", CHECKS, "before").await;
+    let task = host.create_task(code_task("a.py")).await;
+    forge.held().await;
+    assert_eq!(host.terminate().await.code(), Some(0), "{}", host.stderr());
+    let row = host.row(&task).await;
+    assert_eq!((&row["status"], &row["assigned_worker"]), (&json!("pending"), &Value::Null), "{row}");
+    forge.release().await;
+    host.restart().await;
+    let done = host.wait_for(&task, "completed", LIMIT).await;
+    assert_eq!(done["attempt"], 1);
+    assert!(host.logs(&task).await.iter().any(|line| line["action"] == "task_released"));
+}
+
+#[tokio::test]
+async fn a_cancelled_task_does_nothing_more() {
+    let host = Host::start(Options::default()).await;
+    let forge = host.forge();
+    forge.hold("GET", CHECKS, "before").await;
+    let task = host.create_task(code_task("a.py")).await;
+    forge.held().await;
+    let token = host.token("operator").await;
+    let path = format!("/api/v1/tasks/{task}/cancel");
+    let (status, _, answer) = host.api(Method::POST, &path, Some(&token), None).await;
+    assert_eq!((status, &answer["status"]), (StatusCode::OK, &json!("cancelled")), "{answer}");
+    worker_is(&host, "idle").await;
+    forge.release().await;
+    // Another task through the same worker: by its end the cancelled one had every chance to go on.
+    let other = host.create_task(code_task("b.py")).await;
+    host.wait_for(&other, "completed", LIMIT).await;
+    let row = host.row(&task).await;
+    assert_eq!(row["status"], "cancelled", "{row}");
+    let merges = forge
+        .requests()
+        .await
+        .iter()
+        .filter(|request| {
+            request["method"] == "PUT" && request["path"].as_str().is_some_and(|path| path.ends_with("/merge"))
+        })
+        .count();
+    assert_eq!(merges, 1, "only the other task merged");
+}
+
+#[tokio::test]
+async fn risky_tasks_wait_for_a_person() {
+    let host = Host::start(Options::default()).await;
+    for risk in ["high", "critical"] {
+        let mut draft = code_task("a.py");
+        draft["risk"] = json!(risk);
+        let task = host.create_task(draft).await;
+        // A task that is behind it in the queue is done first.
+        let other = host.create_task(code_task(&format!("{risk}.py"))).await;
+        host.wait_for(&other, "completed", LIMIT).await;
+        let row = host.row(&task).await;
+        assert_eq!((&row["status"], &row["requires_approval"]), (&json!("waiting_approval"), &json!(true)), "{row}");
+        assert!(row["approval_reason"].as_str().unwrap().contains(risk), "{row}");
+    }
+    // Written past the API, too, and even where somebody makes it pending by hand.
+    let pool = host.db();
+    let id: sqlx::types::Uuid = sqlx::query_scalar(
+        "insert into governance_tasks (title, task_type, risk) values ('by hand', 'code', 'critical') returning id",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    sqlx::query("update governance_tasks set status = 'pending' where id = $1").bind(id).execute(&pool).await.unwrap();
+    let other = host.create_task(code_task("last.py")).await;
+    host.wait_for(&other, "completed", LIMIT).await;
+    assert_eq!(host.row(&id.to_string()).await["status"], "pending");
+}
+
+#[tokio::test]
+async fn a_worker_registers_works_and_signs_off() {
+    let mut host = Host::start(Options::default()).await;
+    let idle = worker_is(&host, "idle").await;
+    assert_eq!((&idle["worker_id"], &idle["worker_type"]), (&json!("EXECUTOR"), &json!("executor")), "{idle}");
+    assert_eq!(idle["capabilities"], json!(["code"]));
+    let forge = host.forge();
+    forge.hold("GET", CHECKS, "before").await;
+    let task = host.create_task(code_task("a.py")).await;
+    forge.held().await;
+    let busy = worker_is(&host, "busy").await;
+    assert_eq!(busy["current_task_id"], json!(task));
+    forge.release().await;
+    host.wait_for(&task, "completed", LIMIT).await;
+    host.terminate().await;
+    let status: String =
+        sqlx::query_scalar("select status::text from worker_registry").fetch_one(&host.db()).await.unwrap();
+    assert_eq!(status, "offline");
+}
+
+#[tokio::test]
+async fn two_hosts_share_the_queue_under_two_names() {
+    let host = Host::start(Options::default().hosts(2)).await;
+    let mut tasks = Vec::new();
+    for number in 0..6 {
+        tasks.push(host.create_task(code_task(&format!("{number}.py"))).await);
+    }
+    for task in &tasks {
+        host.wait_for(task, "completed", LIMIT).await;
+    }
+    let names: Vec<_> = workers(&host).await.iter().map(|worker| worker["worker_id"].clone()).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    assert!(names.contains(&json!("EXECUTOR")), "{names:?}");
+    assert_eq!(host.forge().pull_requests().await.len(), tasks.len());
+}
+
+#[tokio::test]
+async fn worker_type_restricts_a_process_to_one_role() {
+    let roles = RolesDir::with(&["executor", "prose"]);
+    let host =
+        Host::start(Options::default().roles(roles).env("WORKER_TYPE", "executor").env("WORKER_ID", "E-1")).await;
+    let only = worker_is(&host, "idle").await;
+    assert_eq!(only["worker_id"], "E-1");
+}

@@ -75,7 +75,7 @@ pub(crate) fn run(workspace: &Workspace, profile: Profile, home: &Path) -> Resul
         (Ok(rows), Ok(())) => rows,
         (Ok(_), Err(error)) => return Err(error),
         (Err(error), Ok(())) => return Err(error),
-        (Err(error), Err(stop)) => return Err(error.context(format!("and the host did not stop well: {stop:#}"))),
+        (Err(error), Err(stop)) => bail!("{error:#}; besides, the host did not stop well: {stop:#}"),
     };
     show::table(&rows)?;
     line("everything was stopped; a second run goes on from here")
@@ -83,14 +83,16 @@ pub(crate) fn run(workspace: &Workspace, profile: Profile, home: &Path) -> Resul
 
 fn play(places: &Places, host: &DevHost) -> Result<Vec<Row>> {
     let repository = Repository::new(places.home.join("forge").join(format!("{REPOSITORY}.git")));
+    let cli = Cli::new(places, host.address());
+    // Before the run is counted: what is left may be merging.
+    scenario::cancel_leftovers(&cli)?;
     let scenario = Scenario {
-        cli: Cli::new(places, host.address()),
+        cli,
         run: repository.commits_on_main().context("the demo's repository can not be read")?,
         repository,
         places,
     };
     line(&format!("\nJuggernaut demo, run {}: API at {}", scenario.run, host.address().url))?;
-    scenario.cancel_leftovers()?;
     let mut rows = vec![scenario.code_task()?, scenario.prose_task()?];
     rows.extend(scenario.refused_components()?);
     Ok(rows)

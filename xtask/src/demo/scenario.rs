@@ -1,7 +1,7 @@
 //! What the demo shows, and how each claim is verified.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
@@ -38,32 +38,35 @@ pub(super) struct Scenario<'a> {
     pub(super) run: u32,
 }
 
-impl Scenario<'_> {
-    /// A demo that was cut off may have left tasks, which this host has resumed; they would merge among ours.
-    pub(super) fn cancel_leftovers(&self) -> Result<()> {
-        for status in OPEN_STATUSES {
-            let page = self.cli.json(&["task", "list", "--status", status, "--limit", "200"])?;
-            let tasks = page["items"].as_array().into_iter().flatten();
-            for task in tasks.filter(|task| text(task, "title").starts_with(TITLE_PREFIX)) {
-                let id = text(task, "id");
-                // It may have ended by itself in between, which is as good.
-                match self.cli.json(&["task", "cancel", id]) {
-                    Ok(_) => item("cancelled", &format!("{id}, left by an earlier demo"))?,
-                    Err(error) => item("left alone", &format!("{id}: {error:#}"))?,
-                }
+/// A demo that was cut off may have left tasks, which this host has resumed; they would merge among ours.
+pub(super) fn cancel_leftovers(cli: &Cli) -> Result<()> {
+    for status in OPEN_STATUSES {
+        let page = cli.json(&["task", "list", "--status", status, "--limit", "200"])?;
+        let tasks = page["items"].as_array().into_iter().flatten();
+        for task in tasks.filter(|task| text(task, "title").starts_with(TITLE_PREFIX)) {
+            let id = text(task, "id");
+            // It may have ended by itself in between, which is as good.
+            match cli.json(&["task", "cancel", id]) {
+                Ok(_) => item("cancelled", &format!("{id}, left by an earlier demo"))?,
+                Err(error) => item("left alone", &format!("{id}: {error:#}"))?,
             }
         }
-        Ok(())
     }
+    Ok(())
+}
 
+impl Scenario<'_> {
     /// A code task, from its creation to the merged pull request.
     pub(super) fn code_task(&self) -> Result<Row> {
         heading("1. A code task: EXECUTOR, in its sandbox, carries it to a merged pull request")?;
         let template = self.places.sources.join("change/memory.py");
+        // The time besides, because a demo that was cut off may have merged under the same number.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock stands before 1970")?;
+        let revision = format!("{}-{}", self.run, now.as_secs());
         let content = fs::read_to_string(&template)
             .with_context(|| format!("could not read {}", template.display()))?
-            .replace(PLACEHOLDER, &self.run.to_string());
-        let revision = format!("REVISION = \"{}\"", self.run);
+            .replace(PLACEHOLDER, &revision);
+        let revision = format!("REVISION = \"{revision}\"");
         let criteria = [
             json!({"type": "merged"}).to_string(),
             json!({"type": "file-contains", "path": CHANGED_PATH, "text": revision}).to_string(),

@@ -11,6 +11,8 @@ pub mod evidence;
 pub mod github;
 pub mod http;
 pub mod journal;
+#[cfg(test)]
+mod layering;
 pub mod localdb;
 pub mod manifest;
 pub mod policy;

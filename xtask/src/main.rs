@@ -50,7 +50,7 @@ enum Task {
     },
     /// Show a task going from creation to a merged pull request, on this machine alone
     Demo {
-        #[arg(long, value_enum, default_value_t = Profile::Dev)]
+        #[arg(long, value_enum, default_value_t = Profile::Release)]
         profile: Profile,
     },
 }
@@ -75,7 +75,8 @@ fn run(task: Task) -> Result<()> {
         Task::Prepare { check, database_url } => prepare::run(&workspace, check, database_url.as_deref()),
         Task::Demo { profile } => {
             build::run(&workspace, profile)?;
-            demo::run(&workspace.bin_dir(profile))
+            build::test_guests(&workspace)?;
+            demo::run(&workspace, profile, &workspace.root.join(".juggernaut"))
         }
     }
 }

@@ -17,6 +17,18 @@ pub(crate) const WASM_TARGET: &str = "wasm32-wasip2";
 /// The library that guests are written with; it builds only for them.
 const GUEST_LIBRARY_DIR: &str = "guest-sdk";
 
+/// What cargo sets for a program that it runs, and build scripts may depend on.
+const OF_CARGO_RUN: [&str; 8] = [
+    "CARGO_MANIFEST_DIR",
+    "CARGO_MANIFEST_LINKS",
+    "CARGO_MANIFEST_PATH",
+    "CARGO_PKG_NAME",
+    "CARGO_PKG_VERSION_MAJOR",
+    "CARGO_PKG_VERSION_MINOR",
+    "CARGO_PKG_VERSION_PATCH",
+    "CARGO_PKG_VERSION_PRE",
+];
+
 /// What a package is built for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -105,6 +117,11 @@ impl Workspace {
     pub(crate) fn cargo<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
         let mut command = Command::new("cargo");
         command.current_dir(&self.root).args(arguments);
+        // `cargo run`, which started us, described xtask in these; ring's build script watches them, so that ring and all
+        // that uses it would be compiled again whenever plain `cargo` and `cargo xtask` take turns.
+        for name in OF_CARGO_RUN {
+            command.env_remove(name);
+        }
         command
     }
 }

@@ -37,6 +37,8 @@ pub struct DevSettings {
     pub roles: Option<PathBuf>,
     /// `owner/name` and the folder that it is filled from, if the repository does not exist yet.
     pub forge_seeds: Vec<(String, PathBuf)>,
+    /// Check runs that the forge gives to each new head of a feature branch: `NAME=CONCLUSION@MS`.
+    pub forge_checks: Vec<String>,
     /// A database to use instead of the private one.
     pub database: Option<DatabaseConfig>,
     pub worker: WorkerConfig,
@@ -53,7 +55,7 @@ pub struct DevHost {
 
 impl DevHost {
     pub async fn start(settings: DevSettings) -> Result<Self> {
-        let DevSettings { home, listen, roles, forge_seeds, database, mut worker } = settings;
+        let DevSettings { home, listen, roles, forge_seeds, forge_checks, database, mut worker } = settings;
         make_private_folder(&home)?;
         let home = home.canonicalize()?;
         let (local, database) = match database {
@@ -67,7 +69,7 @@ impl DevHost {
         };
         let db = Db::connect(&database).await?;
         db.migrate().await?;
-        let forge = Forge::start(&home.join("forge"), &forge_seeds).await?;
+        let forge = Forge::start(&home.join("forge"), &forge_seeds, &forge_checks).await?;
         worker.roles_dir = roles.or_else(roles_beside_binary).unwrap_or(worker.roles_dir);
         worker.cache_dir = worker.cache_dir.or_else(|| Some(home.join("cache")));
         let github = GitHubSettings { api_url: forge.url.clone(), token: Some(forge.token.clone()) };
@@ -111,7 +113,7 @@ struct Forge {
 }
 
 impl Forge {
-    async fn start(root: &Path, seeds: &[(String, PathBuf)]) -> Result<Self> {
+    async fn start(root: &Path, seeds: &[(String, PathBuf)], checks: &[String]) -> Result<Self> {
         let binary = beside_binary("forge").filter(|path| path.is_file()).context(
             "the local forge is not beside this binary; `cargo xtask build` puts it there (on a server use `juggernaut serve`)",
         )?;
@@ -120,6 +122,9 @@ impl Forge {
         command.arg("--root").arg(root).arg("--exit-with-stdin").env("FORGE_TOKEN", token.expose_secret());
         for (repository, folder) in seeds {
             command.arg("--seed").arg(format!("{repository}={}", folder.display()));
+        }
+        for check in checks {
+            command.arg("--check").arg(check);
         }
         let mut child = command
             .stdin(Stdio::piped())

@@ -75,6 +75,10 @@ pub(super) struct DevArguments {
     /// A repository of the local forge and the folder that it is filled from; can be given more than once.
     #[arg(long = "forge-seed", value_name = "OWNER/NAME=DIR", value_parser = forge_seed)]
     pub(super) forge_seeds: Vec<(String, PathBuf)>,
+    /// A check run that the local forge gives to each new head of a feature branch, for example ci=success@500; can be
+    /// given more than once.
+    #[arg(long = "forge-check", value_name = "NAME=CONCLUSION@MS", value_parser = forge_check)]
+    pub(super) forge_checks: Vec<String>,
 }
 
 fn forge_seed(text: &str) -> Result<(String, PathBuf), String> {
@@ -84,6 +88,17 @@ fn forge_seed(text: &str) -> Result<(String, PathBuf), String> {
         return Err("it names no folder behind the '='".to_owned());
     }
     Ok((repository.to_owned(), PathBuf::from(folder)))
+}
+
+/// Only the shape: which conclusions there are, the forge knows.
+fn forge_check(text: &str) -> Result<String, String> {
+    let usage = "it is not NAME=CONCLUSION@MS, for example ci=success@500";
+    let (name, rest) = text.rsplit_once('=').ok_or(usage)?;
+    let (conclusion, after_ms) = rest.split_once('@').ok_or(usage)?;
+    if name.is_empty() || conclusion.is_empty() || after_ms.parse::<u64>().is_err() {
+        return Err(usage.to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 #[derive(Debug, Subcommand)]
@@ -100,6 +115,13 @@ pub(super) enum TaskCommand {
         /// Go on until the task has ended.
         #[arg(long, short)]
         follow: bool,
+    },
+    /// Print a task's journal: what its run called, in order.
+    Steps {
+        id: TaskId,
+        /// The newest attempt if unset.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        attempt: Option<u32>,
     },
     /// End a task that has not ended.
     Cancel { id: TaskId },
@@ -221,6 +243,14 @@ mod tests {
         assert_eq!(forge_seed("acme/demo=/tmp/x").unwrap(), ("acme/demo".to_owned(), PathBuf::from("/tmp/x")));
         for wrong in ["acme/demo", "acme=/tmp", "acme/demo="] {
             assert!(forge_seed(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_check_names_its_conclusion_and_when() {
+        assert_eq!(forge_check("ci/unit=1=success@0").unwrap(), "ci/unit=1=success@0");
+        for wrong in ["ci", "ci=success", "ci=success@soon", "=success@1", "ci=@1"] {
+            assert!(forge_check(wrong).is_err(), "{wrong}");
         }
     }
 }

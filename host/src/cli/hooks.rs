@@ -22,6 +22,8 @@ pub struct DevOptions {
     pub roles: Option<PathBuf>,
     /// Repositories of the local forge, `owner/name`, and the folder that each is filled from.
     pub forge_seeds: Vec<(String, PathBuf)>,
+    /// Check runs that the local forge gives to new heads: `NAME=CONCLUSION@MS`.
+    pub forge_checks: Vec<String>,
     /// None: a private one.
     pub database: Option<DatabaseConfig>,
     pub worker: WorkerConfig,
@@ -41,10 +43,10 @@ pub async fn serve(config: HostConfig) -> Result<ExitCode> {
 
 /// Runs the host on a laptop, with a database and a forge of its own.
 pub async fn dev(options: DevOptions) -> Result<ExitCode> {
-    let DevOptions { listen, home, roles, forge_seeds, database, worker } = options;
+    let DevOptions { listen, home, roles, forge_seeds, forge_checks, database, worker } = options;
     let mut stop = StopSignal::new()?;
     note("starting the database, the forge and the roles");
-    let start = DevHost::start(DevSettings { home, listen, roles, forge_seeds, database, worker });
+    let start = DevHost::start(DevSettings { home, listen, roles, forge_seeds, forge_checks, database, worker });
     let dev = tokio::select! {
         started = start => started?,
         () = stop.wait() => return Ok(ExitCode::SUCCESS),

@@ -79,6 +79,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 TaskCommand::List(list) => task::list(&client, list, output).await,
                 TaskCommand::Show { id } => task::show(&client, id, output).await,
                 TaskCommand::Logs { id, follow } => task::logs(&client, id, follow, output).await,
+                TaskCommand::Steps { id, attempt } => task::steps(&client, id, attempt, output).await,
                 TaskCommand::Cancel { id } => task::change(&client, id, "cancel", output).await,
                 TaskCommand::Retry { id } => task::change(&client, id, "retry", output).await,
             }
@@ -94,7 +95,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
 }
 
 fn dev_options(arguments: DevArguments, env: Env<'_>) -> anyhow::Result<hooks::DevOptions> {
-    let DevArguments { listen, home, roles, forge_seeds } = arguments;
+    let DevArguments { listen, home, roles, forge_seeds, forge_checks } = arguments;
     let log = LogConfig::from_env(env)?;
     start_logging(&log)?;
     Ok(hooks::DevOptions {
@@ -102,6 +103,7 @@ fn dev_options(arguments: DevArguments, env: Env<'_>) -> anyhow::Result<hooks::D
         home,
         roles,
         forge_seeds,
+        forge_checks,
         database: DatabaseConfig::if_set(env)?,
         worker: WorkerConfig::from_env(env)?,
     })

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::args::{CreateArguments, ListArguments};
@@ -12,6 +13,7 @@ use super::client::{Answer, Client};
 use super::follow::{self, Followed, Lines};
 use super::output::{Output, cell, note, or_dash, time, time_or_dash, visible};
 use crate::db::logs::LogLine;
+use crate::db::steps::{StepEffectView, StepStateView, StepView};
 use crate::db::task_views::{TaskDetail, TaskSummary};
 use crate::http::{BODY_BYTES_MAX, Page};
 use crate::task::{Criterion, TaskId, TaskStatus};
@@ -199,18 +201,61 @@ pub(super) async fn logs(client: &Client, id: TaskId, follow: bool, output: Outp
             Followed::Interrupted => Ok(ExitCode::FAILURE),
         };
     }
+    every_page(client, id, "logs", &[], output, |page: Vec<LogLine>| {
+        page.iter().try_for_each(|line| output.line(&follow::log_line(line)))
+    })
+    .await
+}
+
+/// The journal, whole: what the run called and how far each call came.
+pub(super) async fn steps(
+    client: &Client,
+    id: TaskId,
+    attempt: Option<u32>,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
+    let query: Vec<_> = attempt.map(|attempt| ("attempt", attempt.to_string())).into_iter().collect();
+    every_page(client, id, "steps", &query, output, |page: Vec<StepView>| {
+        page.iter().try_for_each(|step| output.line(&step_line(step)))
+    })
+    .await
+}
+
+fn step_line(step: &StepView) -> String {
+    let StepView { attempt, position, interface, function, effect, state, arguments, intended_at, done_at: _ } = step;
+    let effect = match effect {
+        StepEffectView::Read => "read",
+        StepEffectView::Write => "write",
+        StepEffectView::Wait => "wait",
+    };
+    let unfinished = match state {
+        StepStateView::Done => "",
+        StepStateView::Intended => " (no result yet)",
+    };
+    let call = visible(&format!("{interface}.{function} {arguments}"));
+    format!("{} {attempt}/{position:<4} {effect:5} {call}{unfinished}", time(*intended_at))
+}
+
+/// Everything of one kind that belongs to a task; as JSON each page as the API gave it.
+async fn every_page<T: DeserializeOwned>(
+    client: &Client,
+    id: TaskId,
+    kind: &str,
+    query: &[(&'static str, String)],
+    output: Output,
+    print: impl Fn(Vec<T>) -> std::io::Result<()>,
+) -> anyhow::Result<ExitCode> {
     let mut cursor = None;
     loop {
-        let mut query = vec![("limit", PAGE_ROWS.to_string())];
+        let mut query = query.to_vec();
+        query.push(("limit", PAGE_ROWS.to_string()));
         query.extend(cursor.map(|cursor| ("cursor", cursor)));
-        let answer = client.get(&["tasks", &id.to_string(), "logs"], &query).await?;
-        let page: Page<LogLine> = answer.parse()?;
+        let answer = client.get(&["tasks", &id.to_string(), kind], &query).await?;
+        let page: Page<T> = answer.parse()?;
         if output.json {
             output.line(&answer.text)?;
         } else {
-            for line in &page.items {
-                output.line(&follow::log_line(line))?;
-            }
+            print(page.items)?;
         }
         match page.next {
             Some(next) => cursor = Some(next),

@@ -1,0 +1,1 @@
+"""Notes and what can be asked of them."""

@@ -129,6 +129,11 @@ create trigger governance_tasks_before_insert before insert on governance_tasks
 -- dependencies that complete at once meet at its lock and the second one finds zero.
 create function governance_tasks_completed() returns trigger language plpgsql as $$
 begin
+    -- In the order of their ids, whatever order the plan below finds them in: two that free the same tasks would
+    -- lock each other out otherwise.
+    perform from governance_tasks as dependent
+    where dependent.id in (select task_id from task_dependencies where depends_on = new.id) and dependent.blocked_by > 0
+    order by dependent.id for no key update;
     update governance_tasks as dependent
     set blocked_by = dependent.blocked_by - 1,
         status = case

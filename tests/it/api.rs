@@ -318,7 +318,7 @@ async fn the_stream_gives_what_there_is_and_what_comes_and_ends() {
     let end = text.find("event: end\ndata: {\"status\":\"cancelled\"}").unwrap();
     assert!(created < cancelled && cancelled < end, "{text}");
 
-    let last = text.lines().filter_map(|line| line.strip_prefix("id: ")).next().unwrap().to_owned();
+    let last = text.lines().find_map(|line| line.strip_prefix("id: ")).unwrap().to_owned();
     let resumed = api.as_role("viewer", Method::GET, &path).await.header("last-event-id", last).send().await.unwrap();
     let rest = resumed.text().await.unwrap();
     assert!(!rest.contains("task_created") && rest.contains("task_cancelled"), "{rest}");

@@ -1,9 +1,16 @@
 //! The product through its front door: the real binary, a real database, real components, a real forge.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests: a failure is a panic")]
+#![allow(clippy::print_stderr, reason = "measured times are for whoever reads the output")]
+
 use juggernaut_tests as support;
 
 mod api;
 mod code_task;
 mod crash;
+mod dependencies;
 mod lifecycle;
+mod queue;
 mod smoke;
+mod spec_sql;
+mod spec_states;

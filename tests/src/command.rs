@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::Paths;
 
-const RUN_MAX: Duration = Duration::from_secs(120);
+const RUN_MAX: Duration = Duration::from_mins(2);
 
 /// What a command printed, and its exit status.
 #[derive(Debug, Clone)]

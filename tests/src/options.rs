@@ -45,31 +45,37 @@ impl Default for Options {
 
 impl Options {
     /// Other roles instead of the executor.
+    #[must_use]
     pub fn roles(mut self, roles: RolesDir) -> Self {
         self.roles = Some(Arc::new(roles));
         self
     }
 
-    pub fn env(mut self, name: &str, value: impl ToString) -> Self {
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.insert(name.to_owned(), value.to_string());
         self
     }
 
+    #[must_use]
     pub fn hosts(mut self, hosts: usize) -> Self {
         self.hosts = hosts;
         self
     }
 
+    #[must_use]
     pub fn checks(mut self, checks: Vec<CheckPolicy>) -> Self {
         self.checks = checks;
         self
     }
 
+    #[must_use]
     pub fn database(mut self, database: Arc<Database>) -> Self {
         self.database = Some(database);
         self
     }
 
+    #[must_use]
     pub fn forge(mut self, forge: Arc<TestForge>) -> Self {
         self.forge = Some(forge);
         self

@@ -11,8 +11,8 @@ use tokio::sync::oneshot;
 use crate::Paths;
 
 const LISTENING: &str = "listening on ";
-const START_MAX: Duration = Duration::from_secs(60);
-const STOP_MAX: Duration = Duration::from_secs(60);
+const START_MAX: Duration = Duration::from_mins(1);
+const STOP_MAX: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(20);
 
 /// `juggernaut serve`, killed with this value, by its own process id.
@@ -44,7 +44,7 @@ impl HostProcess {
         match tokio::time::timeout(START_MAX, address).await {
             Ok(Ok(url)) => process.url = url,
             Ok(Err(_)) => panic!("the host ended instead of listening:\n{}", process.stderr()),
-            Err(_) => panic!("the host does not listen within {START_MAX:?}:\n{}", process.stderr()),
+            Err(late) => panic!("the host does not listen within {START_MAX:?} ({late}):\n{}", process.stderr()),
         }
         process
     }

@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 /// How long a test waits for what should happen in moments.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_mins(1);
 
 /// A task that the executor carries to a merged pull request in `demo/sample`.
 pub fn code_task(path: &str) -> Value {

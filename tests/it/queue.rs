@@ -1,0 +1,319 @@
+//! Claims and leases, against a real database with several connections.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use juggernaut::db::journal::{Batch, RunKey, StepRow};
+use juggernaut::db::outcomes::Ending;
+use juggernaut::db::queue::{Claim, ClaimRequest};
+use juggernaut::db::sweep::{LEASES_LOST_MAX, Swept};
+use juggernaut::db::{Db, DbError};
+use juggernaut::journal::{Effect, LogLine, NotDurable, Outcome, Step};
+use juggernaut::task::{LogLevel, Priority, TaskId, WorkerId};
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, PgPool};
+use time::OffsetDateTime;
+
+use crate::support::Database;
+
+const LEASE: Duration = Duration::from_mins(1);
+
+async fn claim_as(db: &Db, worker: &str, types: &[&str], tasks_max: u32) -> Vec<Claim> {
+    let (worker_id, worker_type) = (WorkerId(worker.to_owned()), worker.split('-').next().unwrap().to_lowercase());
+    let task_types: Vec<_> = types.iter().map(|it| (*it).to_owned()).collect();
+    let request = ClaimRequest {
+        worker_id: &worker_id,
+        worker_type: &worker_type,
+        task_types: &task_types,
+        lease: LEASE,
+        tasks_max,
+    };
+    db.claim_tasks(&request).await.unwrap()
+}
+
+/// The one task that can be claimed.
+pub(crate) async fn claim(db: &Db, worker: &str) -> (Claim, RunKey) {
+    let mut claims = claim_as(db, worker, &["code"], 2).await;
+    let claim = claims.pop().expect("a task to claim");
+    assert!(claims.is_empty(), "there is more than one task to claim");
+    let key = key(&claim, worker);
+    (claim, key)
+}
+
+pub(crate) fn key(claim: &Claim, worker: &str) -> RunKey {
+    let worker = WorkerId(worker.to_owned());
+    RunKey { task: claim.task.id, attempt: claim.task.attempt, lease: claim.lease, worker }
+}
+
+pub(crate) async fn begin(db: &Db, key: &RunKey, claim: &Claim) -> Result<bool, DbError> {
+    db.begin_run(key, &claim.task, "executor", &[0; 32], &[0; 32]).await.map(|run| run.resumed)
+}
+
+/// A finished step and a line of the log.
+pub(crate) fn batch(position: u32) -> Batch {
+    let at = OffsetDateTime::now_utc();
+    let step = Step {
+        position,
+        interface: "github-read".to_owned(),
+        function: "get-branch".to_owned(),
+        effect: Effect::Read,
+        digest: [0; 32],
+        arguments: Value::Null,
+        intended_at: at,
+        outcome: Some(Outcome { result: json!({ "ok": "sha" }), at }),
+    };
+    let line = LogLine { level: LogLevel::Info, action: "log", message: format!("at {position}"), at };
+    Batch { steps: vec![StepRow { step, arguments: json!({}) }], lines: vec![line] }
+}
+
+pub(crate) async fn execute(pool: &PgPool, statement: impl Into<String>) -> u64 {
+    sqlx::raw_sql(AssertSqlSafe(statement.into())).execute(pool).await.unwrap().rows_affected()
+}
+
+pub(crate) async fn row(pool: &PgPool, task: TaskId) -> Value {
+    let query = sqlx::query_scalar("select to_jsonb(t) from governance_tasks t where id = $1");
+    query.bind(task.0).fetch_one(pool).await.unwrap()
+}
+
+async fn insert(pool: &PgPool, assigned_worker: Option<&str>) -> TaskId {
+    let query =
+        "insert into governance_tasks (title, task_type, assigned_worker) values ('t', 'code', $1) returning id";
+    TaskId(sqlx::query_scalar(query).bind(assigned_worker).fetch_one(pool).await.unwrap())
+}
+
+async fn expire(pool: &PgPool, task: TaskId) {
+    execute(pool, format!("update governance_tasks set lease_expires_at = now() - interval '1 s' where id = '{task}'"))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn eight_claimers_take_ten_thousand_tasks_once_each() {
+    const TASKS: usize = 10_000;
+    let database = Database::create().await;
+    execute(
+        database.pool(),
+        format!(
+            "insert into governance_tasks (title, task_type, priority, created_at)
+             select 't' || n, case n % 2 when 0 then 'code' else 'test' end,
+                 (enum_range(null::task_priority))[n % 4 + 1], now() - n * interval '1 ms'
+             from generate_series(1, {TASKS}) as n"
+        ),
+    )
+    .await;
+    let began = std::time::Instant::now();
+    let mut claimers = tokio::task::JoinSet::new();
+    for number in 0..8_u32 {
+        let db = Db::from_pool(database.another_pool(2));
+        claimers.spawn(async move {
+            let mut claimed = Vec::new();
+            loop {
+                let claims = claim_as(&db, &format!("EXECUTOR-{number}"), &["code", "test"], 5 + number * 4).await;
+                if claims.is_empty() {
+                    return claimed;
+                }
+                claimed.extend(claims.iter().map(|claim| claim.task.id));
+            }
+        });
+    }
+    let (mut all, mut busy) = (Vec::new(), 0);
+    while let Some(claimed) = claimers.join_next().await {
+        let claimed = claimed.unwrap();
+        busy += usize::from(!claimed.is_empty());
+        all.extend(claimed);
+    }
+    eprintln!("{} claims by {busy} of 8 claimers in {:?}", all.len(), began.elapsed());
+    assert_eq!(all.len(), TASKS);
+    assert_eq!(all.iter().collect::<HashSet<_>>().len(), TASKS, "a task was claimed twice");
+    assert!(busy > 1, "the claimers did not work side by side");
+    let query = "select count(*) from governance_tasks where status = 'in_progress' and lease = 1";
+    let in_progress: i64 = sqlx::query_scalar(query).fetch_one(database.pool()).await.unwrap();
+    assert_eq!(usize::try_from(in_progress).unwrap(), TASKS);
+}
+
+#[tokio::test]
+async fn one_claimer_takes_them_by_priority_then_age() {
+    let database = Database::create().await;
+    execute(
+        database.pool(),
+        "insert into governance_tasks (title, task_type, priority, created_at)
+         select 't', (array['code', 'test', 'research'])[n % 3 + 1], (enum_range(null::task_priority))[n * 7 % 4 + 1],
+             now() - (n * 37 % 101) * interval '1 s' from generate_series(1, 300) as n",
+    )
+    .await;
+    let ids = "select id from governance_tasks where task_type <> 'research' order by array_position(
+                   array['critical', 'high', 'medium', 'low'], priority::text), created_at, id";
+    let expected: Vec<TaskId> = sqlx::query_scalar(ids).fetch_all(database.pool()).await.unwrap();
+    let mut claimed = Vec::new();
+    for tasks_max in [1, 2, 7].into_iter().cycle() {
+        let claims = claim_as(&database.db(), "EXECUTOR", &["code", "test"], tasks_max).await;
+        assert!(claims.len() <= usize::try_from(tasks_max).unwrap());
+        if claims.is_empty() {
+            break;
+        }
+        claimed.extend(claims.iter().map(|claim| (claim.task.id, claim.task.priority)));
+    }
+    assert_eq!(claimed.iter().map(|(id, _)| *id).collect::<Vec<_>>(), expected);
+    assert_eq!(claimed.first().unwrap().1, Priority::Critical);
+    assert_eq!(claimed.last().unwrap().1, Priority::Low);
+}
+
+#[tokio::test]
+async fn a_task_that_is_meant_for_somebody_waits_for_them() {
+    let database = Database::create().await;
+    let (pool, db) = (database.pool(), database.db());
+    let anybody = insert(pool, None).await;
+    let by_type = insert(pool, Some("executor")).await;
+    let by_id = insert(pool, Some("EXECUTOR-2")).await;
+    insert(pool, Some("watchdog")).await;
+    insert(pool, Some("EXECUTOR-3")).await;
+    // The name of a worker is no type, and the other way round.
+    insert(pool, Some("Executor")).await;
+    let mut claimed: Vec<_> = claim_as(&db, "EXECUTOR-2", &["code"], 10).await.iter().map(|it| it.task.id).collect();
+    let mut expected = vec![anybody, by_type, by_id];
+    claimed.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(claimed, expected);
+    assert!(claim_as(&db, "EXECUTOR-2", &["code"], 10).await.is_empty());
+    assert!(claim_as(&db, "EXECUTOR-3", &["test"], 10).await.is_empty(), "of a type that it can not do");
+    assert_eq!(claim_as(&db, "EXECUTOR-3", &["code"], 10).await.len(), 1);
+}
+
+#[tokio::test]
+async fn who_lost_the_lease_writes_nothing_more() {
+    let database = Database::create().await;
+    let (pool, db) = (database.pool(), database.db());
+    let task = insert(pool, None).await;
+    let (old, old_key) = claim(&db, "EXECUTOR-1").await;
+    begin(&db, &old_key, &old).await.unwrap();
+    db.store_batch(&old_key, &batch(0)).await.unwrap();
+    expire(pool, task).await;
+    assert_eq!(db.sweep().await.unwrap(), Swept { reclaimed: 1, ..Swept::default() });
+
+    let written = "select concat((select count(*) from task_steps), ' ', (select count(*) from execution_logs), ' ',
+                                 (select log_lines from task_runs))";
+    let mut before: Vec<String> = Vec::new();
+    // While nobody holds it, while another one does, and when that one is done.
+    for stage in ["swept", "claimed", "failed"] {
+        if stage == "claimed" {
+            let (new, new_key) = claim(&db, "EXECUTOR-2").await;
+            assert!(new.lease > old.lease);
+            assert_eq!(db.renew_leases(&[(task, new.lease)], LEASE).await.unwrap(), [task]);
+            assert_eq!(new_key.attempt, old_key.attempt);
+        }
+        if stage == "failed" {
+            execute(pool, "update governance_tasks set status = 'failed'").await;
+        }
+        before.push(sqlx::query_scalar(written).fetch_one(pool).await.unwrap());
+        let state = row(pool, task).await;
+        assert!(matches!(db.store_batch(&old_key, &batch(1)).await, Err(NotDurable::LeaseLost)), "{stage}");
+        assert!(matches!(begin(&db, &old_key, &old).await, Err(DbError::LeaseLost)), "{stage}");
+        for ending in [
+            Ending::Failed { reason: "late".into() },
+            Ending::Retry { reason: "late".into(), after: Duration::ZERO },
+            Ending::DeadLetter { reason: "late".into() },
+            Ending::Suspended { wake_at: OffsetDateTime::now_utc() },
+            Ending::Released { reason: "late".into() },
+            Ending::Completed { evidence: json!({}), text: "late".into() },
+        ] {
+            let ended = db.end_claim(&old_key, &batch(1), &ending, "Late").await;
+            assert!(matches!(ended, Err(DbError::LeaseLost)), "{stage}: {ending:?}");
+        }
+        assert_eq!(db.renew_leases(&[(task, old.lease)], LEASE).await.unwrap(), []);
+        assert_eq!(db.held_leases(&[(task, old.lease)]).await.unwrap(), []);
+        let after: String = sqlx::query_scalar(written).fetch_one(pool).await.unwrap();
+        assert_eq!(Some(&after), before.last(), "{stage}");
+        assert_eq!(row(pool, task).await, state, "{stage}");
+    }
+}
+
+#[tokio::test]
+async fn a_task_whose_host_went_away_goes_on_where_it_stood() {
+    let database = Database::create().await;
+    let (pool, db) = (database.pool(), database.db());
+    let task = insert(pool, None).await;
+    let (first, first_key) = claim(&db, "EXECUTOR-1").await;
+    assert!(!begin(&db, &first_key, &first).await.unwrap());
+    db.store_batch(&first_key, &batch(0)).await.unwrap();
+    assert_eq!(db.sweep().await.unwrap(), Swept::default(), "a lease that stands is left alone");
+    expire(pool, task).await;
+    db.sweep().await.unwrap();
+    let waiting = row(pool, task).await;
+    assert_eq!((&waiting["status"], &waiting["leases_lost"]), (&json!("pending"), &json!(1)));
+    assert_eq!((&waiting["lease_expires_at"], &waiting["started_at"]), (&Value::Null, &Value::Null));
+
+    let (second, second_key) = claim(&db, "EXECUTOR-2").await;
+    assert_eq!(second.task.attempt, first.task.attempt);
+    assert!(begin(&db, &second_key, &second).await.unwrap(), "the attempt is resumed");
+    assert_eq!(db.load_steps(task, second.task.attempt).await.unwrap().len(), 1);
+    db.store_batch(&second_key, &batch(1)).await.unwrap();
+    // A result is written once, whoever holds the lease.
+    assert!(matches!(db.store_batch(&second_key, &batch(0)).await, Err(NotDurable::Storage(_))));
+    let query = sqlx::query_scalar("select action from execution_logs where task_id = $1 order by id").bind(task);
+    let actions: Vec<String> = query.fetch_all(pool).await.unwrap();
+    assert_eq!(actions, ["task_start", "log", "lease_expired", "task_resume", "log"]);
+}
+
+#[tokio::test]
+async fn a_task_that_kills_its_hosts_is_given_up() {
+    let database = Database::create().await;
+    let (pool, db) = (database.pool(), database.db());
+    let task = insert(pool, None).await;
+    for lost in 1..=LEASES_LOST_MAX {
+        claim(&db, "EXECUTOR").await;
+        expire(pool, task).await;
+        assert_eq!(db.sweep().await.unwrap().reclaimed, 1);
+        assert_eq!(row(pool, task).await["leases_lost"], lost);
+    }
+    claim(&db, "EXECUTOR").await;
+    expire(pool, task).await;
+    assert_eq!(db.sweep().await.unwrap(), Swept { dead: 1, ..Swept::default() });
+    let dead = row(pool, task).await;
+    assert_eq!(dead["status"], "dead_letter");
+    assert!(dead["error_message"].as_str().unwrap().contains("went away"), "{dead}");
+    assert!(dead["completed_at"].is_string());
+    assert!(claim_as(&db, "EXECUTOR", &["code"], 1).await.is_empty());
+    // A person may try again, from the beginning of the count.
+    db.retry_task(task, "tests").await.unwrap();
+    let (again, _) = claim(&db, "EXECUTOR").await;
+    assert_eq!(again.task.attempt.number(), 2);
+    assert_eq!(row(pool, task).await["leases_lost"], 0);
+}
+
+#[tokio::test]
+async fn what_a_claim_sets_is_cleared_when_the_task_goes_back() {
+    let database = Database::create().await;
+    let (pool, db) = (database.pool(), database.db());
+    for wanted in [None, Some("executor"), Some("EXECUTOR")] {
+        let task = insert(pool, wanted).await;
+        for way in ["release", "retry", "suspend", "sweep", "cancel"] {
+            let (_, key) = claim(&db, "EXECUTOR").await;
+            let claimed = row(pool, task).await;
+            assert_eq!(
+                (&claimed["assigned_worker"], &claimed["requested_worker"]),
+                (&json!("EXECUTOR"), &json!(wanted))
+            );
+            let reason = || way.to_owned();
+            let ending = match way {
+                "release" => Ending::Released { reason: reason() },
+                "retry" => Ending::Retry { reason: reason(), after: Duration::ZERO },
+                _ => Ending::Suspended { wake_at: OffsetDateTime::now_utc() },
+            };
+            match way {
+                "sweep" => {
+                    expire(pool, task).await;
+                    db.sweep().await.unwrap();
+                }
+                "cancel" => {
+                    db.cancel_task(task, "tests").await.unwrap();
+                    db.retry_task(task, "tests").await.unwrap();
+                }
+                _ => db.end_claim(&key, &Batch::default(), &ending, "Test").await.unwrap(),
+            }
+            db.wake_due_tasks().await.unwrap();
+            let back = row(pool, task).await;
+            assert_eq!((&back["status"], &back["assigned_worker"]), (&json!("pending"), &json!(wanted)), "{way}");
+            assert_eq!((&back["started_at"], &back["lease_expires_at"]), (&Value::Null, &Value::Null), "{way}");
+        }
+        db.cancel_task(task, "tests").await.unwrap();
+    }
+}

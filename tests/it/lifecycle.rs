@@ -32,7 +32,7 @@ async fn worker_is(host: &Host, wanted: &str) -> Value {
 
 #[tokio::test]
 async fn a_terminated_host_gives_its_tasks_back() {
-    let mut host = Host::start(Options::default().env("JUGGERNAUT_GRACE_SECONDS", 1)).await;
+    let mut host = Host::start(Options::default().env("JUGGERNAUT_GRACE_SECONDS", "1")).await;
     let forge = host.forge();
     forge.hold("GET", CHECKS, "before").await;
     let task = host.create_task(code_task("a.py")).await;

@@ -23,9 +23,7 @@ pub(crate) fn everything(workspace: &Workspace) -> Result<()> {
     steps.step("tests", || {
         execute(with_paths(workspace, workspace.cargo(["test", "--locked"]).args(TESTED_PACKAGES)))
     })?;
-    steps.step("demo", || {
-        demo::run(workspace, Profile::Dev, &workspace.target_dir.join("demo-home"))
-    })
+    steps.step("demo", || demo::run(workspace, Profile::Dev, &workspace.target_dir.join("demo-home")))
 }
 
 /// The integration tests whose name contains `filter`, with what they need built first.

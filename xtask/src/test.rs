@@ -12,7 +12,7 @@ use crate::workspace::{Steps, WASM_TARGET, Workspace, execute};
 
 /// All steps, and then the demo.
 pub(crate) fn everything(workspace: &Workspace) -> Result<()> {
-    let mut steps = Steps::new(8);
+    let mut steps = Steps::new(9);
     steps.step("format", || execute(&mut workspace.cargo(["fmt", "--all", "--check"])))?;
     steps.step("lints of the host side", || execute(&mut clippy_native(workspace)))?;
     steps.step("lints of the guests", || {
@@ -22,6 +22,9 @@ pub(crate) fn everything(workspace: &Workspace) -> Result<()> {
     artefacts(workspace, &mut steps)?;
     steps.step("tests", || {
         execute(with_paths(workspace, workspace.cargo(["test", "--locked"]).args(TESTED_PACKAGES)))
+    })?;
+    steps.step("examples of the SDK", || {
+        execute(workspace.cargo(["test", "--locked", "--doc", "--all-features", "-p", "juggernaut-guest"]).args(["-q"]))
     })?;
     steps.step("demo", || demo::run(workspace, Profile::Dev, &workspace.target_dir.join("demo-home")))
 }

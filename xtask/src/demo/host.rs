@@ -10,8 +10,8 @@ use anyhow::{Context as _, Result, bail};
 use super::{CHECK_POLICY, Places, REPOSITORY, interrupt};
 
 /// A cluster is made and components are compiled within this.
-const START_MAX: Duration = Duration::from_secs(120);
-const STOP_MAX: Duration = Duration::from_secs(60);
+const START_MAX: Duration = Duration::from_mins(2);
+const STOP_MAX: Duration = Duration::from_mins(1);
 const STOP_LOOK_EVERY: Duration = Duration::from_millis(50);
 const READY: &str = "listening on http";
 /// Lines of the host's log that are shown when it does not start.

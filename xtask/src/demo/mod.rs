@@ -73,8 +73,7 @@ pub(crate) fn run(workspace: &Workspace, profile: Profile, home: &Path) -> Resul
     // What went wrong first is what matters; a stop that failed after it is told along.
     let rows = match (played, stopped) {
         (Ok(rows), Ok(())) => rows,
-        (Ok(_), Err(error)) => return Err(error),
-        (Err(error), Ok(())) => return Err(error),
+        (Ok(_), Err(error)) | (Err(error), Ok(())) => return Err(error),
         (Err(error), Err(stop)) => bail!("{error:#}; besides, the host did not stop well: {stop:#}"),
     };
     show::table(&rows)?;

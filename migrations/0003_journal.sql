@@ -39,7 +39,7 @@ create table task_steps (
 
 -- No task is completed without evidence that the host verified, whoever writes the row. The check is deferred to the
 -- commit, so that evidence and status may be written in either order. The evidence must name steps of this very
--- task's journal; a `code` task's must include its merge.
+-- task's journal, and each of them must be done.
 create function governance_tasks_evidence() returns trigger language plpgsql as $$
 declare
     task governance_tasks%rowtype;

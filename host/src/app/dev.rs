@@ -56,7 +56,7 @@ pub struct DevHost {
 impl DevHost {
     pub async fn start(settings: DevSettings) -> Result<Self> {
         let DevSettings { home, listen, roles, forge_seeds, forge_checks, database, mut worker } = settings;
-        make_private_folder(&home)?;
+        std::fs::create_dir_all(&home).with_context(|| format!("{} can not be made", home.display()))?;
         let home = home.canonicalize()?;
         let (local, database) = match database {
             Some(config) => (None, config),
@@ -151,12 +151,6 @@ impl Forge {
         }
         Ok(())
     }
-}
-
-/// A folder for a token, a database and repositories: nobody else's business.
-fn make_private_folder(home: &Path) -> Result<()> {
-    std::fs::create_dir_all(home).with_context(|| format!("{} can not be made", home.display()))?;
-    Ok(())
 }
 
 fn beside_binary(name: &str) -> Option<PathBuf> {

@@ -39,6 +39,9 @@ use supervisor::Supervised;
 
 const READY_LIMIT: Duration = Duration::from_secs(30);
 const READY_POLL: Duration = Duration::from_millis(30);
+/// How long a lock may be taken before it counts as somebody's.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+const LOCK_POLL: Duration = Duration::from_millis(20);
 
 /// Longer than the supervisor waits before it insists.
 const STOP_LIMIT: Duration = Duration::from_secs(75);
@@ -76,7 +79,7 @@ impl LocalDb {
     pub async fn start(home: &Path) -> Result<LocalDb, LocalDbError> {
         fs::create_dir_all(home).map_err(LocalDbError::io("create the directory", home))?;
         let home = home.canonicalize().map_err(LocalDbError::io("resolve the path", home))?;
-        let lock = lock(&home)?;
+        let lock = lock(&home).await?;
         let account = Account::detect()?;
         let place = Place::prepare(&home, &account)?;
 
@@ -177,7 +180,7 @@ impl LocalDb {
 }
 
 /// Takes the lock of `home`. The kernel lets go of it when this process ends; the number in the file is for people.
-fn lock(home: &Path) -> Result<File, LocalDbError> {
+async fn lock(home: &Path) -> Result<File, LocalDbError> {
     let path = home.join("postgres.lock");
     let mut file = File::options()
         .read(true)
@@ -186,7 +189,14 @@ fn lock(home: &Path) -> Result<File, LocalDbError> {
         .truncate(false)
         .open(&path)
         .map_err(LocalDbError::io("open the lock", &path))?;
-    match file.try_lock() {
+    let began = Instant::now();
+    let mut locked = file.try_lock();
+    // A child that another thread is just starting holds a copy of the lock until its exec.
+    while matches!(locked, Err(TryLockError::WouldBlock)) && began.elapsed() < LOCK_WAIT {
+        tokio::time::sleep(LOCK_POLL).await;
+        locked = file.try_lock();
+    }
+    match locked {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut pid = String::new();

@@ -6,8 +6,11 @@
 use juggernaut_tests as support;
 
 mod api;
+mod cli;
 mod dependencies;
 mod queue;
+mod refused;
+mod sandbox;
 mod smoke;
 mod spec_sql;
 mod spec_states;

@@ -6,11 +6,14 @@
 use juggernaut_tests as support;
 
 mod api;
+mod cli;
 mod code_task;
 mod crash;
 mod dependencies;
 mod lifecycle;
 mod queue;
+mod refused;
+mod sandbox;
 mod smoke;
 mod spec_sql;
 mod spec_states;

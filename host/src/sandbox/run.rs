@@ -18,6 +18,9 @@ use crate::task::{Claim, Failure, Task};
 /// How long past its limit a run is waited for before its thread is given up.
 const ABORT_GRACE: Duration = Duration::from_millis(50);
 
+/// What wasmtime says of a call whose arguments exceed `limits.call_kib`; an integration test holds it to that.
+const HOSTCALL_FUEL_EXHAUSTED: &str = "fuel allocated for hostcalls has been exhausted";
+
 /// What a run starts from.
 #[derive(Debug)]
 pub struct RunInput {
@@ -139,6 +142,11 @@ fn classify(state: &RunState, error: &wasmtime::Error) -> RunError {
     }
     if state.limiter.memory_refused {
         return RunError::OutOfMemory { limit_mib: state.manifest.limits.memory_mib };
+    }
+    // wasmtime's own type for it is private.
+    if error.root_cause().to_string().contains(HOSTCALL_FUEL_EXHAUSTED) {
+        let call_kib = state.manifest.limits.call_kib;
+        return RunError::Trapped(format!("a call carried more than {call_kib} KiB into the host (limits.call_kib)"));
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => RunError::Trapped("its stack overflowed; a recursion without end?".to_owned()),

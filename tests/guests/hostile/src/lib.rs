@@ -30,7 +30,7 @@ fn run(task: Assignment) -> Result<Evidence, Failure> {
             info!("{big}");
         }
         "loop-in-log" => info!("{}", "y".repeat(100_000)),
-        "clock" => info!("{:?} {:?}", std::time::SystemTime::now(), random()),
+        "clock" => return clock(),
         "environment" => info!("{:?} {:?}", std::env::vars().collect::<Vec<_>>(), std::env::args().collect::<Vec<_>>()),
         "scratch" => return scratch_harm(),
         "writes" => return writes(&task),
@@ -57,6 +57,17 @@ fn allocate() {
 fn random() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(1)
+}
+
+/// Says what it sees, is suspended, and says it again: the second line comes from another start of the component.
+fn clock() -> Result<Evidence, Failure> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let started = std::time::Instant::now();
+    let seen = format!("{} {} {started:?}", now.as_nanos(), random());
+    info!("{seen}");
+    timer::sleep(std::time::Duration::from_millis(1500))?;
+    info!("{seen}");
+    Err(Failure::final_(format!("slept {} ms", started.elapsed().as_millis())))
 }
 
 /// Everything past the quota or outside the run's own files is refused, and what was there before stays.

@@ -28,7 +28,7 @@ async fn killed_at(method: &str, path: &str, when: &str) {
     // What the role said before the crash is not said twice.
     let said: Vec<_> = logs.iter().filter(|line| line["action"] == "log").map(|line| &line["message"]).collect();
     let mut once = said.clone();
-    once.sort_by_key(|message| message.to_string());
+    once.sort_by_key(ToString::to_string);
     once.dedup();
     assert_eq!(said.len(), once.len(), "{at}: {said:?}");
 }

@@ -4,6 +4,7 @@ use juggernaut_guest::{Assignment, Evidence, Failure, error, github_read, github
 
 juggernaut_guest::role!(run);
 
+#[expect(clippy::disallowed_methods, reason = "the harm is to use them")]
 fn run(task: Assignment) -> Result<Evidence, Failure> {
     let payload: serde_json::Value = serde_json::from_str(&task.payload).unwrap_or_default();
     let harm = payload["harm"].as_str().unwrap_or_default();

@@ -172,7 +172,7 @@ async fn a_grant_that_the_world_does_not_import_is_an_error_with_its_line() {
 
     // And the other way round: an import that nothing grants.
     fs::write(&manifest, before).unwrap();
-    fs::write(&world, text.replace("}", "    import juggernaut:host/scratch@0.1.0;\n}")).unwrap();
+    fs::write(&world, text.replace('}', "    import juggernaut:host/scratch@0.1.0;\n}")).unwrap();
     let output = check(&roles, true).await;
     assert_eq!(output.code, Some(1), "{output:?}");
     let problems = output.json()[0]["problems"].to_string();

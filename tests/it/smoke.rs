@@ -18,9 +18,22 @@ async fn a_code_task_becomes_a_merged_pull_request() {
 async fn a_killed_host_is_replaced_by_its_successor() {
     let mut host = Host::start(Options::default()).await;
     host.kill9();
-    let task = host.database();
-    drop(task);
     host.restart().await;
     let task = host.create_task(code_task("again.py")).await;
     host.wait_for(&task, "completed", LIMIT).await;
+}
+
+#[tokio::test]
+async fn two_hosts_share_a_database() {
+    let host = Host::start(Options::default().hosts(2).env("JUGGERNAUT_CONCURRENCY", "1")).await;
+    let mut tasks = Vec::new();
+    for number in 0..6 {
+        tasks.push(host.create_task(code_task(&format!("file_{number}.py"))).await);
+    }
+    for task in &tasks {
+        host.wait_for(task, "completed", LIMIT).await;
+    }
+    let query = "select count(distinct worker_id) from task_runs";
+    let workers: i64 = sqlx::query_scalar(query).fetch_one(&host.db()).await.unwrap();
+    assert_eq!(workers, 2, "{}", host.stderr());
 }

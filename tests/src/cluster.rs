@@ -3,24 +3,34 @@
 //! Invariant: the server ends with this process (its supervisor sees to that), and its files are removed after it by a
 //! watcher that waits for the same.
 
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::process::{ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use juggernaut::db::Db;
 use juggernaut::localdb::LocalDb;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
+use tempfile::TempDir;
 use tokio::runtime::{Handle, Runtime};
 
 const TEMPLATE: &str = "juggernaut_template";
 
-/// Waits until the tests are gone and then until the server is, and clears its home.
-const REMOVE_WHEN_OVER: &str = r#"
+/// Waits until the tests are gone, ends what children they left behind (`+PID` was started, `-PID` has ended), waits
+/// until the server is gone too, and clears its home.
+const CLEAN_UP_WHEN_OVER: &str = r#"
 trap '' HUP INT TERM
-read -r _
+live=
+while read -r line; do
+    case $line in
+        +*) live="$live ${line#+}" ;;
+        -*) kept=; for pid in $live; do [ "$pid" = "${line#-}" ] || kept="$kept $pid"; done; live=$kept ;;
+    esac
+done
+for pid in $live; do kill -KILL "$pid"; done
 tries=0
 while [ -e "$1/postgres/data/postmaster.pid" ] && [ "$tries" -lt 900 ]; do sleep 0.1; tries=$((tries + 1)); done
 rm -rf -- "$1"
@@ -30,8 +40,9 @@ rm -rf -- "$1"
 struct Cluster {
     runtime: Runtime,
     server: LocalDb,
-    /// Its standard input is open for as long as this process lives.
-    _remover: Child,
+    /// Open for as long as this process lives.
+    cleaner: Mutex<ChildStdin>,
+    temporary: PathBuf,
 }
 
 fn cluster() -> &'static Cluster {
@@ -45,13 +56,39 @@ pub fn background() -> Handle {
     cluster().runtime.handle().clone()
 }
 
+/// A folder that is removed with the value, or after this process if that is killed.
+pub(crate) fn temporary(prefix: &str) -> TempDir {
+    tempfile::Builder::new().prefix(prefix).tempdir_in(temporary_home()).expect("a folder")
+}
+
+/// What children are told to use as TMPDIR.
+pub(crate) fn temporary_home() -> &'static Path {
+    &cluster().temporary
+}
+
+/// Has a child ended with this process, if this process does not come to it.
+pub(crate) fn child_started(pid: u32) {
+    tell_cleaner(&format!("+{pid}\n"));
+}
+
+pub(crate) fn child_ended(pid: u32) {
+    tell_cleaner(&format!("-{pid}\n"));
+}
+
+fn tell_cleaner(line: &str) {
+    let mut cleaner = cluster().cleaner.lock().unwrap_or_else(PoisonError::into_inner);
+    cleaner.write_all(line.as_bytes()).expect("the cleaner listens");
+}
+
 impl Cluster {
     fn start() -> Self {
         rustls::crypto::ring::default_provider().install_default().unwrap_or_default();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
         let home = home();
-        let remover = remove_when_over(&home);
+        let cleaner = Mutex::new(clean_up_when_over(&home));
+        let temporary = home.join("tmp");
+        std::fs::create_dir(&temporary).expect("a folder");
         let server = runtime.block_on(async {
             let server = LocalDb::start(&home).await.unwrap_or_else(|error| panic!("{error}"));
             server.ensure_database(TEMPLATE).await.unwrap_or_else(|error| panic!("{error}"));
@@ -61,7 +98,7 @@ impl Cluster {
             db.pool().close().await;
             server
         });
-        Self { runtime, server, _remover: remover }
+        Self { runtime, server, cleaner, temporary }
     }
 
     async fn execute(&self, statement: String) {
@@ -79,15 +116,17 @@ fn home() -> PathBuf {
     home
 }
 
-fn remove_when_over(home: &Path) -> Child {
+fn clean_up_when_over(home: &Path) -> ChildStdin {
     Command::new("/bin/sh")
-        .args(["-c", REMOVE_WHEN_OVER, "sh"])
+        .args(["-c", CLEAN_UP_WHEN_OVER, "sh"])
         .arg(home)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .expect("/bin/sh")
+        .stdin
+        .expect("a pipe")
 }
 
 /// A database with all migrations, dropped with this value. What still is connected to it is cut off then.

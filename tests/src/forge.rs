@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::background;
+use crate::cluster::temporary;
 
 /// What `GITHUB_TOKEN` holds in tests.
 const TOKEN: &str = "forge-token-of-the-tests";
@@ -23,7 +24,7 @@ pub struct TestForge {
 
 impl TestForge {
     pub async fn start(checks: Vec<CheckPolicy>) -> Self {
-        let root = tempfile::Builder::new().prefix("juggernaut-forge-").tempdir().expect("a folder");
+        let root = temporary("forge-");
         let mut options = ForgeOptions::new(root.path());
         options.token = Some(TOKEN.to_owned());
         options.checks = checks;

@@ -14,6 +14,7 @@ use sqlx::PgPool;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
+use crate::cluster::temporary_home;
 use crate::{Database, HostProcess, Options, Paths, RolesDir, TestForge, show};
 
 const POLL: Duration = Duration::from_millis(50);
@@ -220,6 +221,7 @@ fn environment(database: &str, forge: &TestForge, roles: Option<&RolesDir>) -> B
     let text = |path: &std::path::Path| path.to_str().expect("a path in UTF-8").to_owned();
     [
         ("DATABASE_URL", database.to_owned()),
+        ("TMPDIR", text(temporary_home())),
         ("JUGGERNAUT_LISTEN", "127.0.0.1:0".to_owned()),
         ("GITHUB_API_URL", forge.url().to_owned()),
         ("GITHUB_TOKEN", forge.token().to_owned()),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::Paths;
+use crate::cluster::{child_ended, child_started};
 
 const LISTENING: &str = "listening on ";
 const START_MAX: Duration = Duration::from_mins(1);
@@ -35,6 +36,7 @@ impl HostProcess {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the host");
+        child_started(child.id());
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (said, address) = oneshot::channel();
         let pipe = child.stderr.take().expect("a pipe");
@@ -73,6 +75,7 @@ impl HostProcess {
     pub fn kill9(&mut self) {
         self.child.kill().expect("SIGKILL");
         self.child.wait().expect("the end");
+        child_ended(self.pid());
     }
 
     /// SIGTERM, and waits for the end.
@@ -86,6 +89,7 @@ impl HostProcess {
         let began = std::time::Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("its status") {
+                child_ended(self.pid());
                 return status;
             }
             assert!(began.elapsed() < STOP_MAX, "the host does not end:\n{}", self.stderr());
@@ -99,6 +103,7 @@ impl Drop for HostProcess {
         // It may have ended already; then there is nobody to kill, and nothing is sent to a reused process id.
         if self.child.kill().is_ok() {
             self.child.wait().expect("the end of the host");
+            child_ended(self.pid());
         }
     }
 }

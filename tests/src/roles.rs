@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::Paths;
+use crate::cluster::temporary;
 
 const MANIFEST: &str = "capabilities.toml";
 
@@ -16,7 +17,7 @@ pub struct RolesDir(TempDir);
 impl RolesDir {
     /// The named roles and guests of the tests, each as it was built.
     pub fn with(names: &[&str]) -> Self {
-        let roles = Self(tempfile::Builder::new().prefix("juggernaut-roles-").tempdir().expect("a folder"));
+        let roles = Self(temporary("roles-"));
         for name in names {
             let built = [Paths::get().roles.join(name), Paths::get().guests.join(name)];
             let from = built.iter().find(|dir| dir.join(MANIFEST).is_file());

@@ -153,11 +153,42 @@ async fn somebody_elses_commit_on_the_branch_is_not_merged() {
     assert_eq!(forge.git(&["log", "--format=%s", "main"]).lines().count(), 1);
 }
 
+/// git's merge follows renames: a change to `ci/build.yml` would land in the workflow that it became on the base.
+#[tokio::test]
+async fn a_merge_does_not_follow_a_rename_into_a_workflow() {
+    let host = Host::start(Options::default()).await;
+    let forge = host.forge();
+    let long = "a line of the build\n".repeat(40);
+    forge.commit_to_main("ci/build.yml", &long).await;
+    forge.hold("GET", "/repos/demo/sample/commits/*/check-runs", "before").await;
+    let mut draft = code_task("ci/build.yml");
+    draft["payload"]["changes"][0]["content"] = json!(format!("{long}evil\n"));
+    let task = host.create_task(draft).await;
+    forge.held().await;
+    forge.rename_on_main("ci/build.yml", ".github/workflows/build.yml");
+    forge.release().await;
+    let failed = host.wait_for(&task, "failed", LIMIT).await;
+    assert!(failed["error_message"].as_str().unwrap().contains("authority-elsewhere"), "{failed}");
+    assert_eq!(forge.git(&["show", "main:.github/workflows/build.yml"]), long);
+}
+
+#[tokio::test]
+async fn a_base_that_moved_harmlessly_is_merged_into() {
+    let host = Host::start(Options::default()).await;
+    let forge = host.forge();
+    forge.hold("GET", "/repos/demo/sample/commits/*/check-runs", "before").await;
+    let task = host.create_task(code_task("a.py")).await;
+    forge.held().await;
+    forge.commit_to_main("b.py", "x\n").await;
+    forge.release().await;
+    host.wait_for(&task, "completed", LIMIT).await;
+}
+
 #[tokio::test]
 async fn an_attempt_goes_on_from_the_branch_of_the_one_before() {
     let host = Host::start(Options::default()).await;
     let forge = host.forge();
-    forge.fault("POST", "/repos/demo/sample/pulls", json!({ "kind": "status", "status": 502 })).await;
+    forge.fault("POST", "/repos/demo/sample/pulls", json!({ "kind": "rate-limit" })).await;
     let task = host.create_task(code_task("a.py")).await;
     let done = host.wait_for(&task, "completed", LIMIT).await;
     assert_eq!(done["attempt"], 2);

@@ -1,7 +1,7 @@
 //! The host is killed with -9 at a request of the workflow and started again: one branch, one pull request, one merge,
 //! one completion.
 
-use crate::support::{Host, LIMIT, Options, code_task};
+use crate::support::{Host, LIMIT, Options, RolesDir, code_task};
 
 /// Kills while the forge holds the request. A held request that has arrived takes effect when it is released, after
 /// its sender's death: the host that comes after must find that out.
@@ -31,6 +31,23 @@ async fn killed_at(method: &str, path: &str, when: &str) {
     once.sort_by_key(ToString::to_string);
     once.dedup();
     assert_eq!(said.len(), once.len(), "{at}: {said:?}");
+}
+
+/// The wall time runs out while a mutation is under way: the attempt goes on and finds out what became of it.
+#[tokio::test]
+async fn out_of_time_during_a_mutation() {
+    let roles = RolesDir::with(&["executor"]);
+    roles.edit("executor", "wall_ms = 120_000", "wall_ms = 2_000");
+    let host = Host::start(Options::default().roles(roles)).await;
+    let forge = host.forge();
+    forge.hold("PUT", "/repos/demo/sample/contents/*", "before").await;
+    let task = host.create_task(code_task("a.py")).await;
+    forge.held().await;
+    host.wait_for(&task, "suspended", LIMIT).await;
+    forge.release().await;
+    let done = host.wait_for(&task, "completed", LIMIT).await;
+    assert_eq!(done["attempt"], 1);
+    assert_eq!(forge.git(&["log", "--format=%s", &format!("main..feature/{task}")]).lines().count(), 1);
 }
 
 #[tokio::test]

@@ -167,7 +167,9 @@ async fn what_is_due_wakes_and_nothing_else() {
     for (worker, seconds) in [("A", -1), ("B", 3600)] {
         let (_, key) = claim(&db, worker).await;
         let wake_at = OffsetDateTime::now_utc() + time::Duration::seconds(seconds);
-        db.end_claim(&key, &Batch::default(), &Ending::Suspended { wake_at }, "Suspended").await.unwrap();
+        db.end_claim(&key, &Batch::default(), &Ending::Suspended { wake_at, reason: "waits".to_owned() }, "Suspended")
+            .await
+            .unwrap();
     }
     let blocked = create(&db, "C", &[early]).await;
     execute(pool, format!("update governance_tasks set wake_at = now() - interval '1 s' where id = '{blocked}'")).await;

@@ -104,6 +104,34 @@ async fn risky_tasks_wait_for_a_person() {
     assert_eq!(host.row(&id.to_string()).await["status"], "pending");
 }
 
+/// The specification's "Request Approval", then cancel and retry: the approval that was asked for stays asked for.
+#[tokio::test]
+async fn cancelling_and_retrying_does_not_drop_an_approval() {
+    let host = Host::start(Options::default()).await;
+    host.forge().hold("GET", CHECKS, "before").await;
+    let task = host.create_task(code_task("a.py")).await;
+    host.forge().held().await;
+    let asked = "update governance_tasks set status = 'waiting_approval', requires_approval = true,
+        approval_reason = 'High-risk operation: production deployment' where id = $1::uuid";
+    sqlx::query(asked).bind(&task).execute(&host.db()).await.unwrap();
+    host.forge().release().await;
+    let token = host.token("operator").await;
+    for (verb, status) in [("cancel", "cancelled"), ("retry", "waiting_approval")] {
+        let path = format!("/api/v1/tasks/{task}/{verb}");
+        let (code, _, answer) = host.api(Method::POST, &path, Some(&token), None).await;
+        assert_eq!((code, &answer["status"]), (StatusCode::OK, &json!(status)), "{answer}");
+    }
+    // Pending by hand is not approved either.
+    sqlx::query("update governance_tasks set status = 'pending' where id = $1::uuid")
+        .bind(&task)
+        .execute(&host.db())
+        .await
+        .unwrap();
+    let other = host.create_task(code_task("b.py")).await;
+    host.wait_for(&other, "completed", LIMIT).await;
+    assert_eq!(host.row(&task).await["status"], "pending");
+}
+
 #[tokio::test]
 async fn a_worker_registers_works_and_signs_off() {
     let mut host = Host::start(Options::default()).await;

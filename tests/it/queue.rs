@@ -211,7 +211,7 @@ async fn who_lost_the_lease_writes_nothing_more() {
             Ending::Failed { reason: "late".into() },
             Ending::Retry { reason: "late".into(), after: Duration::ZERO },
             Ending::DeadLetter { reason: "late".into() },
-            Ending::Suspended { wake_at: OffsetDateTime::now_utc() },
+            Ending::Suspended { wake_at: OffsetDateTime::now_utc(), reason: "waits".to_owned() },
             Ending::Released { reason: "late".into() },
             Ending::Completed { evidence: json!({}), text: "late".into() },
         ] {
@@ -296,7 +296,7 @@ async fn what_a_claim_sets_is_cleared_when_the_task_goes_back() {
             let ending = match way {
                 "release" => Ending::Released { reason: reason() },
                 "retry" => Ending::Retry { reason: reason(), after: Duration::ZERO },
-                _ => Ending::Suspended { wake_at: OffsetDateTime::now_utc() },
+                _ => Ending::Suspended { wake_at: OffsetDateTime::now_utc(), reason: "waits".to_owned() },
             };
             match way {
                 "sweep" => {

@@ -18,7 +18,7 @@ fn hostile(wall_ms: u64) -> RolesDir {
 
 fn harm(harm: &str) -> Value {
     json!({
-        "title": harm, "task_type": "analysis", "payload": {"harm": harm}, "attempts_max": 1,
+        "title": harm, "task_type": "analysis", "payload": {"harm": harm, "repository": "demo/sample"}, "attempts_max": 1,
         "assigned_worker": "hostile",
     })
 }
@@ -158,20 +158,37 @@ async fn a_guest_sees_nothing_of_its_host() {
 #[tokio::test]
 async fn a_guest_writes_nowhere_but_to_its_own_branch() {
     let host = Host::start(Options::default().roles(hostile(30_000))).await;
-    let harmed = Harmed::by(&host, "writes", "failed").await;
+    let forge = host.forge();
+    forge.create_repository("demo", "other", &[("README.md", "# other\n")]).await;
+    let foreign = forge.commit_to_branch("stranger", "evil.py", "x").await;
+    let before = forge.requests().await.len();
+    let mut draft = harm("writes");
+    draft["payload"]["foreign"] = json!(foreign);
+    let id = host.create_task(draft).await;
+    let row = host.wait_for(&id, "failed", LIMIT).await;
+    let harmed = Harmed { row, logs: host.logs(&id).await, id };
     insta::assert_snapshot!("hostile_writes", harmed.row["error_message"].as_str().unwrap().replace("; ", "\n"));
     // What the forge was really asked to change: the task's own branch, once.
-    let forge = host.forge();
     let requests = forge.requests().await;
     let writes: Vec<_> = requests
         .iter()
+        .skip(before)
         .filter(|request| request["method"] != "GET" && !request["path"].as_str().unwrap().starts_with("/_forge"))
         .map(|request| format!("{} {}", request["method"].as_str().unwrap(), request["path"].as_str().unwrap()))
         .collect();
     assert_eq!(writes, ["POST /repos/demo/sample/git/refs"], "{}", show(&host.db(), harmed.id.parse().unwrap()).await);
     let (_, refs) = forge.call(Method::GET, "/repos/demo/sample/git/matching-refs/heads/", None).await;
     let branches: Vec<_> = refs.as_array().unwrap().iter().map(|it| it["ref"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(branches, [format!("refs/heads/feature/{}", harmed.id), "refs/heads/main".to_owned()]);
+    assert_eq!(branches, [&format!("refs/heads/feature/{}", harmed.id), "refs/heads/main", "refs/heads/stranger"]);
+}
+
+#[tokio::test]
+async fn an_unfinished_line_swallows_nothing_after_it() {
+    let host = Host::start(Options::default().roles(hostile(30_000))).await;
+    let harmed = Harmed::by(&host, "partial", "failed").await;
+    harmed.ended("RoleFailed", "said everything");
+    assert_eq!(harmed.lines("log"), ["after the first sleep", "after the second sleep"]);
+    assert_eq!(harmed.lines("stdout"), ["half a line"]);
 }
 
 #[tokio::test]

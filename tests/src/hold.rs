@@ -64,6 +64,42 @@ impl TestForge {
         String::from_utf8(output.stdout).expect("text")
     }
 
+    /// Makes a branch from `main` with one commit of a stranger; returns the commit.
+    pub async fn commit_to_branch(&self, branch: &str, path: &str, content: &str) -> String {
+        use base64::Engine as _;
+        let (_, main) = self.call(Method::GET, "/repos/demo/sample/git/ref/heads/main", None).await;
+        let body = json!({ "ref": format!("refs/heads/{branch}"), "sha": main["object"]["sha"] });
+        let (status, answer) = self.call(Method::POST, "/repos/demo/sample/git/refs", Some(body)).await;
+        assert!(status.is_success(), "{answer}");
+        let content = base64::engine::general_purpose::STANDARD.encode(content);
+        let body = json!({ "message": "by a stranger", "branch": branch, "content": content });
+        let url = format!("/repos/demo/sample/contents/{path}");
+        let (status, answer) = self.call(Method::PUT, &url, Some(body)).await;
+        assert!(status.is_success(), "{answer}");
+        answer["commit"]["sha"].as_str().expect("a commit").to_owned()
+    }
+
+    /// Renames files on `main`, as a person would with git itself.
+    pub fn rename_on_main(&self, from: &str, to: &str) {
+        let work = tempfile::tempdir().expect("a folder");
+        let bare = self.root().join("demo/sample.git");
+        let run = |arguments: &[&str]| {
+            let output = std::process::Command::new("git")
+                .current_dir(work.path())
+                .args(["-c", "safe.directory=*", "-c", "user.name=p", "-c", "user.email=p@localhost"])
+                .args(arguments)
+                .output()
+                .expect("git runs");
+            assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        run(&["clone", "-q", &bare.display().to_string(), "."]);
+        let target = work.path().join(to);
+        std::fs::create_dir_all(target.parent().expect("a parent")).expect("folders");
+        run(&["mv", from, to]);
+        run(&["commit", "-qm", "rename"]);
+        run(&["push", "-q", "origin", "HEAD:main"]);
+    }
+
     /// Commits a file to `main` past everybody, as a person would.
     pub async fn commit_to_main(&self, path: &str, content: &str) {
         use base64::Engine as _;

@@ -10,6 +10,7 @@ with wanted as (
             and t.task_type = type.name
             -- Whoever wrote the row: high and critical risk waits for a person.
             and t.risk in ('low', 'medium')
+            and not t.requires_approval
             and (t.assigned_worker is null or t.assigned_worker = any ($2::text[]))
         order by t.priority, t.created_at, t.id
         limit $3

@@ -24,7 +24,6 @@ pub struct RunKey {
 pub struct Run {
     pub started_at: OffsetDateTime,
     pub log_lines: u32,
-    pub component_sha256: Vec<u8>,
     /// Whether the attempt has run before.
     pub resumed: bool,
 }
@@ -62,9 +61,19 @@ impl Db {
     ) -> Result<Run, DbError> {
         let mut transaction = self.pool().begin().await?;
         hold(&mut transaction, key).await?;
-        let begun = sqlx::query!(
+        let before = sqlx::query!(
+            "select component_sha256, manifest_sha256 from task_runs where task_id = $1 and attempt = $2",
+            key.task.0,
+            key.attempt.0,
+        )
+        .fetch_optional(&mut *transaction)
+        .await?;
+        let row = sqlx::query!(
             r#"insert into task_runs (task_id, attempt, worker_id, role, component_sha256, manifest_sha256)
-               values ($1, $2, $3, $4, $5, $6) on conflict (task_id, attempt) do nothing"#,
+               values ($1, $2, $3, $4, $5, $6)
+               on conflict (task_id, attempt) do update set worker_id = excluded.worker_id, role = excluded.role,
+                   component_sha256 = excluded.component_sha256, manifest_sha256 = excluded.manifest_sha256
+               returning started_at, log_lines"#,
             key.task.0,
             key.attempt.0,
             key.worker.0,
@@ -72,24 +81,17 @@ impl Db {
             component,
             manifest,
         )
-        .execute(&mut *transaction)
-        .await?;
-        let row = sqlx::query!(
-            "select started_at, log_lines, component_sha256 from task_runs where task_id = $1 and attempt = $2",
-            key.task.0,
-            key.attempt.0,
-        )
         .fetch_one(&mut *transaction)
         .await?;
-        let resumed = begun.rows_affected() == 0;
+        if let Some(before) = &before
+            && (before.component_sha256 != component || before.manifest_sha256 != manifest)
+        {
+            log_change(&mut transaction, key, &before.component_sha256, component).await?;
+        }
+        let resumed = before.is_some();
         log_start(&mut transaction, key, task, resumed, component).await?;
         transaction.commit().await?;
-        Ok(Run {
-            started_at: row.started_at,
-            log_lines: u32::try_from(row.log_lines).unwrap_or(0),
-            component_sha256: row.component_sha256,
-            resumed,
-        })
+        Ok(Run { started_at: row.started_at, log_lines: u32::try_from(row.log_lines).unwrap_or(0), resumed })
     }
 
     /// Writes a batch, whole or not at all, if the lease still stands.
@@ -132,6 +134,21 @@ impl Db {
             .collect()
     }
 
+    /// Whether a mutation of the attempt began and its end is not known.
+    pub async fn has_unsettled_step(&self, task: TaskId, attempt: Attempt) -> Result<bool, DbError> {
+        let found = sqlx::query_scalar!(
+            r#"select exists (
+                   select from task_steps
+                   where task_id = $1 and attempt = $2 and effect = 'write' and state = 'intended'
+               ) as "found!""#,
+            task.0,
+            attempt.0,
+        )
+        .fetch_one(self.pool())
+        .await?;
+        Ok(found)
+    }
+
     /// Commits that calls of a task made, in any attempt.
     pub async fn commits_of_task(&self, task: TaskId) -> Result<Vec<Sha>, DbError> {
         let rows = sqlx::query_scalar!(
@@ -168,6 +185,28 @@ async fn log_start(
             "task_type": task.task_type, "priority": task.priority, "risk": task.risk,
             "component_sha256": hex::encode(component),
         }),
+    )
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+/// The attempt goes on with another component or manifest than it began with. Its journal holds the new one to the
+/// same calls; people get to know.
+async fn log_change(
+    transaction: &mut Transaction<'_, Postgres>,
+    key: &RunKey,
+    before: &[u8],
+    now: &[u8],
+) -> Result<(), DbError> {
+    sqlx::query!(
+        r#"insert into execution_logs (task_id, worker_id, attempt, action, level, message, metadata)
+           values ($1, $2, $3, 'role_changed', 'warn',
+               'the role or its manifest changed while the task waited; it is replayed against the journal', $4)"#,
+        Some(key.task.0) as Option<Uuid>,
+        key.worker.0,
+        key.attempt.0,
+        json!({ "component_before": hex::encode(before), "component_now": hex::encode(now) }),
     )
     .execute(&mut **transaction)
     .await?;

@@ -31,6 +31,8 @@ pub use error::DbError;
 
 /// Connections of one process.
 const CONNECTIONS_MAX: u32 = 20;
+/// Longest that the server works on one statement, milliseconds; ours take moments.
+const STATEMENT_MS_MAX: &str = "30000";
 /// How long a query waits for a connection before the database counts as lost.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Rows of one page, for every list there is.
@@ -60,7 +62,8 @@ impl Db {
     pub async fn connect(config: &DatabaseConfig) -> Result<Self, DbError> {
         let options = PgConnectOptions::from_str(config.url.expose_secret())
             .map_err(|_| DbError::Unavailable("DATABASE_URL is not a PostgreSQL URL".into()))?
-            .application_name("juggernaut");
+            .application_name("juggernaut")
+            .options([("statement_timeout", STATEMENT_MS_MAX)]);
         // By itself first: the pool would try again until its time is over, and then no longer know why.
         let first = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(&options))
             .await
@@ -83,7 +86,10 @@ impl Db {
 
     /// Applies what is missing, under a lock, so that hosts which start together do not collide.
     pub async fn migrate(&self) -> Result<(), DbError> {
-        MIGRATOR.run(&self.pool).await.map_err(|error| DbError::Migration(error.to_string()))
+        let mut connection = self.pool.acquire().await?.detach();
+        // A migration may take its time; the connection is not used for anything else.
+        sqlx::query("set statement_timeout = 0").execute(&mut connection).await?;
+        MIGRATOR.run(&mut connection).await.map_err(|error| DbError::Migration(error.to_string()))
     }
 
     /// Whether the database answers and this program's migrations are applied.

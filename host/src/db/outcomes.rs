@@ -22,7 +22,7 @@ pub enum Ending {
     /// No attempts are left.
     DeadLetter { reason: String },
     /// The same attempt goes on at that time.
-    Suspended { wake_at: OffsetDateTime },
+    Suspended { wake_at: OffsetDateTime, reason: String },
     /// The same attempt goes on as soon as somebody claims it.
     Released { reason: String },
 }
@@ -37,13 +37,29 @@ impl Ending {
         }
     }
 
+    /// The same without U+0000, which PostgreSQL stores in no text: whoever slipped one in must not keep a run from
+    /// ending.
+    fn storable(&self) -> Self {
+        let clean = |text: &String| text.replace('\0', "\u{2400}");
+        match self {
+            Self::Completed { evidence, text } => {
+                Self::Completed { evidence: without_nul(evidence), text: clean(text) }
+            }
+            Self::Failed { reason } => Self::Failed { reason: clean(reason) },
+            Self::Retry { reason, after } => Self::Retry { reason: clean(reason), after: *after },
+            Self::DeadLetter { reason } => Self::DeadLetter { reason: clean(reason) },
+            Self::Suspended { wake_at, reason } => Self::Suspended { wake_at: *wake_at, reason: clean(reason) },
+            Self::Released { reason } => Self::Released { reason: clean(reason) },
+        }
+    }
+
     fn message(&self) -> String {
         match self {
             Self::Completed { text, .. } => text.clone(),
             Self::Failed { reason } | Self::Released { reason } => reason.clone(),
             Self::Retry { reason, after } => format!("{reason} (next attempt in {:.1} s)", after.as_secs_f64()),
             Self::DeadLetter { reason } => format!("{reason} (no attempts left: dead letter)"),
-            Self::Suspended { wake_at } => format!("suspended until {wake_at}"),
+            Self::Suspended { wake_at, reason } => format!("{reason}; suspended until {wake_at}"),
         }
     }
 
@@ -65,6 +81,15 @@ impl Ending {
     }
 }
 
+fn without_nul(value: &Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(text.replace('\0', "\u{2400}")),
+        Value::Array(items) => items.iter().map(without_nul).collect(),
+        Value::Object(fields) => fields.iter().map(|(key, value)| (key.clone(), without_nul(value))).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+    }
+}
+
 impl Db {
     /// Ends a claim. `LeaseLost` means that it had ended already, and nothing was written.
     pub async fn end_claim(
@@ -74,6 +99,7 @@ impl Db {
         ending: &Ending,
         error_type: &str,
     ) -> Result<(), DbError> {
+        let ending = &ending.storable();
         let mut transaction = self.pool().begin().await?;
         hold(&mut transaction, key).await?;
         write_batch(&mut transaction, key, batch).await?;
@@ -134,7 +160,7 @@ async fn set_state(transaction: &mut Transaction<'_, Postgres>, key: &RunKey, en
             reason,
             after.as_secs_f64(),
         ),
-        Ending::Suspended { wake_at } => sqlx::query!(
+        Ending::Suspended { wake_at, reason: _ } => sqlx::query!(
             r#"update governance_tasks set status = 'suspended', wake_at = $3
                where id = $1 and lease = $2 and status = 'in_progress'"#,
             task,

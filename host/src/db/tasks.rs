@@ -14,8 +14,8 @@ fn approval_reason(risk: Risk) -> Option<String> {
 }
 
 /// Where a task that is ready to be looked at stands: approval comes first, then what it depends on.
-fn waiting_status(risk: Risk, blocked_by: i32) -> TaskStatus {
-    match (risk.needs_approval(), blocked_by) {
+fn waiting_status(needs_approval: bool, blocked_by: i32) -> TaskStatus {
+    match (needs_approval, blocked_by) {
         (true, _) => TaskStatus::WaitingApproval,
         (false, 0) => TaskStatus::Pending,
         (false, _) => TaskStatus::Suspended,
@@ -38,7 +38,7 @@ impl Db {
         )
         .execute(&mut *tx)
         .await?;
-        let status = waiting_status(task.draft().risk, blocked_by);
+        let status = waiting_status(task.draft().risk.needs_approval(), blocked_by);
         let message = format!("Task created by {principal}, {status}");
         log(&mut tx, id, "task_created", message, principal).await?;
         let summary = summary(&mut tx, id).await?;
@@ -134,7 +134,7 @@ impl Db {
     /// Gives a task that ended without success one more attempt. What it waited for before, it waits for again.
     pub async fn retry_task(&self, id: TaskId, principal: &str) -> Result<TaskSummary, DbError> {
         let mut tx = self.pool.begin().await?;
-        let Locked { status: from, risk, blocked_by } = lock(&mut tx, id).await?;
+        let Locked { status: from, risk, blocked_by, requires_approval } = lock(&mut tx, id).await?;
         match from {
             TaskStatus::Failed | TaskStatus::Cancelled | TaskStatus::DeadLetter => {}
             TaskStatus::Pending
@@ -144,7 +144,8 @@ impl Db {
             | TaskStatus::Completed => return Err(DbError::WrongStatus { id, from, action: "retried" }),
         }
         requeue(&mut tx, id).await?;
-        let to = waiting_status(risk, blocked_by);
+        // Ending a task does not settle an approval that was asked for.
+        let to = waiting_status(requires_approval || risk.needs_approval(), blocked_by);
         if to != TaskStatus::Pending {
             // Two steps, because every ended task goes back through `pending`; nobody sees the first one.
             sqlx::query!(
@@ -212,7 +213,7 @@ async fn insert(
         draft.title,
         draft.description,
         draft.task_type,
-        waiting_status(draft.risk, blocked_by) as TaskStatus,
+        waiting_status(draft.risk.needs_approval(), blocked_by) as TaskStatus,
         draft.priority as Priority,
         draft.acceptance_criteria,
         draft.assigned_worker,
@@ -230,13 +231,22 @@ async fn insert(
 }
 
 /// Puts an ended task back to `pending` with the next attempt, without what the last claim and its end had set.
+/// An attempt that left a mutation unsettled goes on instead: only its own journal knows what to look for.
 async fn requeue(tx: &mut Transaction<'_, Postgres>, id: TaskId) -> Result<(), DbError> {
     sqlx::query!(
         "update governance_tasks
-        set status = $2, attempt = attempt + 1, attempts_max = greatest(attempts_max, least(attempt + 1, 100)),
+        set status = $2,
+            attempt = attempt + case when unsettled.any then 0 else 1 end,
+            attempts_max = greatest(attempts_max, least(attempt + 1, 100)),
             leases_lost = 0, lease_expires_at = null, completed_at = null, evidence = null, completion_evidence = null,
             assigned_worker = case when started_at is null then assigned_worker else requested_worker end,
             started_at = null
+        from (
+            select exists (
+                select from task_steps s join governance_tasks t on t.id = s.task_id and t.attempt = s.attempt
+                where t.id = $1 and s.effect = 'write' and s.state = 'intended'
+            ) as any
+        ) as unsettled
         where id = $1",
         id as TaskId,
         TaskStatus::Pending as TaskStatus
@@ -250,12 +260,13 @@ struct Locked {
     status: TaskStatus,
     risk: Risk,
     blocked_by: i32,
+    requires_approval: bool,
 }
 
 async fn lock(tx: &mut Transaction<'_, Postgres>, id: TaskId) -> Result<Locked, DbError> {
     sqlx::query_as!(
         Locked,
-        r#"select status as "status: TaskStatus", risk as "risk: Risk", blocked_by
+        r#"select status as "status: TaskStatus", risk as "risk: Risk", blocked_by, requires_approval
         from governance_tasks where id = $1 for update"#,
         id as TaskId
     )

@@ -147,6 +147,9 @@ fn committed_files(steps: &[Step]) -> Vec<String> {
 }
 
 fn answer_criteria(task: &Task, claim: &Claim, world: &World) -> Result<Vec<CriterionVerdict>, Refusal> {
+    if claim.answers.len() > task.criteria.len() {
+        return refuse(format!("{} answers for {} criteria", claim.answers.len(), task.criteria.len()));
+    }
     let mut files = world.files.iter();
     let mut verdicts = Vec::new();
     for (number, criterion) in (0u32..).zip(&task.criteria) {
@@ -184,11 +187,15 @@ fn answered_steps(claim: &Claim, world: &World, number: u32, text: &str) -> Resu
     let (Some(answer), None) = (answers.next(), answers.next()) else {
         return refuse(format!("criterion {number} ({text}) needs exactly one answer with journal steps"));
     };
+    if answer.steps.len() > world.steps.len() {
+        return refuse(format!("criterion {number} ({text}) names more steps than the journal has"));
+    }
     if answer.steps.is_empty() {
         return refuse(format!("criterion {number} ({text}) is answered without a journal step"));
     }
     for position in &answer.steps {
-        let step = world.steps.iter().find(|step| step.position == *position);
+        // Positions count from 0 without gaps.
+        let step = world.steps.get(*position as usize).filter(|step| step.position == *position);
         let Some(outcome) = step.and_then(|step| step.outcome.as_ref()) else {
             return refuse(format!("criterion {number} names step {position}, which this attempt's journal has not"));
         };

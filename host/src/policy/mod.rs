@@ -11,7 +11,7 @@ pub use granted::Granted;
 
 use crate::manifest::{BranchPattern, Manifest, RepositoryPattern};
 use crate::repo::{Branch, Repository, Sha};
-use crate::task::TaskId;
+use crate::task::{Target, TaskId};
 use action::{CreateBranch, MergePullRequest, OpenPullRequest, PutFile};
 
 /// Longest commit message, pull request title and body, and largest file, in bytes.
@@ -45,12 +45,23 @@ pub struct MergeFacts {
     pub paths: Vec<String>,
     /// Commits that calls of this task made, in any attempt.
     pub own_commits: Vec<Sha>,
+    /// Where files went that the base renamed since the branch left it: a merge carries changes there.
+    pub base_renames: Vec<String>,
+}
+
+/// What GitHub says of a commit that a branch is to begin at.
+#[derive(Debug, Clone, Copy)]
+pub struct BranchFacts {
+    /// Whether the task's base branch holds the commit, so that nothing but reviewed history gets a name.
+    pub on_base: bool,
 }
 
 /// The authority of one run: its task and its role's manifest.
 #[derive(Debug, Clone, Copy)]
 pub struct Scope<'a> {
     pub task: TaskId,
+    /// What the task's payload names; nothing else may be changed.
+    pub target: Option<&'a Target>,
     pub manifest: &'a Manifest,
 }
 
@@ -67,9 +78,19 @@ impl Scope<'_> {
         self.repository("github-read", &grant.as_ref().repositories, repository)
     }
 
-    pub fn create_branch(&self, action: CreateBranch) -> Result<Granted<CreateBranch>, Denied> {
-        self.write(&action.repository, &action.branch)?;
+    /// A branch begins at a commit of the base: a name for any other commit (a stranger's, from a fork) would let the
+    /// repository's CI run it with its secrets.
+    pub fn create_branch(&self, action: CreateBranch, facts: BranchFacts) -> Result<Granted<CreateBranch>, Denied> {
+        self.may_create_branch(&action)?;
+        if !facts.on_base {
+            return deny("branch-from-base", format!("{} is not a commit of the task's base branch", action.sha));
+        }
         Ok(Granted::new(action))
+    }
+
+    /// What can be said of it before looking at the repository.
+    pub fn may_create_branch(&self, action: &CreateBranch) -> Result<(), Denied> {
+        self.write(&action.repository, &action.branch)
     }
 
     pub fn put_file(&self, action: PutFile) -> Result<Granted<PutFile>, Denied> {
@@ -84,6 +105,7 @@ impl Scope<'_> {
             return self.not_granted("github-write");
         };
         self.base("github-write", &grant.as_ref().bases, action.base.as_str())?;
+        self.own_base(action.base.as_str())?;
         Ok(Granted::new(action))
     }
 
@@ -92,7 +114,8 @@ impl Scope<'_> {
         let Some(grant) = &self.manifest.grants.github_merge else {
             return self.not_granted("github-merge");
         };
-        self.repository("github-merge", &grant.as_ref().repositories, repository)
+        self.repository("github-merge", &grant.as_ref().repositories, repository)?;
+        self.own_repository(repository)
     }
 
     /// Merges only what this task made: its own branch, in the same repository, with nobody else's commits on it.
@@ -100,8 +123,9 @@ impl Scope<'_> {
         let Some(grant) = &self.manifest.grants.github_merge else {
             return self.not_granted("github-merge");
         };
-        self.repository("github-merge", &grant.as_ref().repositories, &action.repository)?;
+        self.may_merge_in(&action.repository)?;
         self.base("github-merge", &grant.as_ref().bases, &facts.base_branch)?;
+        self.own_base(&facts.base_branch)?;
         if facts.head_repository.as_ref() != Some(&action.repository) {
             return deny("merge-same-repository", "the pull request comes from another repository".to_owned());
         }
@@ -120,7 +144,7 @@ impl Scope<'_> {
         if facts.head != action.head_sha || facts.commits.last() != Some(&action.head_sha) {
             return deny("merge-judged-head", format!("{} is not the head that was judged", action.head_sha));
         }
-        facts.paths.iter().try_for_each(|path| path_allowed(path))?;
+        facts.paths.iter().chain(&facts.base_renames).try_for_each(|path| path_allowed(path))?;
         Ok(Granted::new(action))
     }
 
@@ -129,6 +153,7 @@ impl Scope<'_> {
             return self.not_granted("github-write");
         };
         self.repository("github-write", &grant.as_ref().repositories, repository)?;
+        self.own_repository(repository)?;
         if branch.as_str() != self.task.branch() {
             return deny(
                 "own-branch",
@@ -142,6 +167,24 @@ impl Scope<'_> {
             );
         }
         Ok(())
+    }
+
+    fn own_repository(&self, repository: &Repository) -> Result<(), Denied> {
+        match self.target {
+            Some(target) if target.repository == *repository => Ok(()),
+            Some(target) => {
+                deny("own-repository", format!("{repository} is not the task's repository, {}", target.repository))
+            }
+            None => deny("own-repository", "the task's payload names no repository to change".to_owned()),
+        }
+    }
+
+    fn own_base(&self, base: &str) -> Result<(), Denied> {
+        match self.target {
+            Some(target) if target.base.as_str() == base => Ok(()),
+            Some(target) => deny("own-base", format!("{base:?} is not the task's base branch, {}", target.base)),
+            None => deny("own-base", "the task's payload names no base branch".to_owned()),
+        }
     }
 
     fn repository(

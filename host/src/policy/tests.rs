@@ -42,6 +42,10 @@ fn put(task: TaskId, path: &str) -> PutFile {
     }
 }
 
+fn target() -> Target {
+    Target { repository: Repository::parse("demo/sample").unwrap(), base: Branch::parse("main").unwrap() }
+}
+
 fn sha(digit: char) -> Sha {
     Sha::parse(&digit.to_string().repeat(40)).unwrap()
 }
@@ -56,13 +60,15 @@ fn facts(task: TaskId) -> MergeFacts {
         truncated: false,
         paths: vec!["core/a.py".to_owned()],
         own_commits: vec![sha('b'), sha('a')],
+        base_renames: vec![],
     }
 }
 
 #[test]
 fn a_run_writes_to_its_own_branch_only() {
     let (manifest, task) = (manifest(), TaskId::generate());
-    let scope = Scope { task, manifest: &manifest };
+    let target = target();
+    let scope = Scope { task, target: Some(&target), manifest: &manifest };
     assert!(scope.put_file(put(task, "a.py")).is_ok());
     for branch in ["main", "feature/other", &TaskId::generate().branch(), &format!("{}-x", task.branch())] {
         let action = PutFile { branch: Branch::parse(branch).unwrap(), ..put(task, "a.py") };
@@ -75,7 +81,8 @@ fn a_run_writes_to_its_own_branch_only() {
 #[test]
 fn what_runs_with_authority_elsewhere_is_never_written() {
     let (manifest, task) = (manifest(), TaskId::generate());
-    let scope = Scope { task, manifest: &manifest };
+    let target = target();
+    let scope = Scope { task, target: Some(&target), manifest: &manifest };
     for path in [
         ".github/workflows/ci.yml",
         ".GitHub/workflows/ci.yml",
@@ -89,6 +96,10 @@ fn what_runs_with_authority_elsewhere_is_never_written() {
         "policies/prohibited.cedar",
         "roles/executor/capabilities.toml",
         "roles.lock",
+        ".circleci/config.yml",
+        "a/.gitlab-ci.yml",
+        "Jenkinsfile",
+        "railway.toml",
     ] {
         assert_eq!(scope.put_file(put(task, path)).unwrap_err().rule, "authority-elsewhere", "{path}");
         let facts = MergeFacts { paths: vec![path.to_owned()], ..facts(task) };
@@ -106,7 +117,8 @@ fn merge() -> MergePullRequest {
 #[test]
 fn a_merge_is_of_this_tasks_work_and_nothing_else() {
     let (manifest, task) = (manifest(), TaskId::generate());
-    let scope = Scope { task, manifest: &manifest };
+    let target = target();
+    let scope = Scope { task, target: Some(&target), manifest: &manifest };
     assert!(scope.merge(merge(), &facts(task)).is_ok());
     let refused = |facts: MergeFacts, rule: &str| assert_eq!(scope.merge(merge(), &facts).unwrap_err().rule, rule);
     refused(MergeFacts { head_repository: None, ..facts(task) }, "merge-same-repository");
@@ -120,5 +132,35 @@ fn a_merge_is_of_this_tasks_work_and_nothing_else() {
     refused(MergeFacts { own_commits: vec![sha('b')], ..facts(task) }, "merge-own-commits");
     refused(MergeFacts { commits: vec![sha('b'), sha('a')], ..facts(task) }, "merge-judged-head");
     refused(MergeFacts { commits: vec![], ..facts(task) }, "merge-judged-head");
+    let renamed = vec!["core/b.py".to_owned(), ".github/workflows/build.yml".to_owned()];
+    refused(MergeFacts { base_renames: renamed, ..facts(task) }, "authority-elsewhere");
+    let elsewhere = Target { base: Branch::parse("release").unwrap(), ..target.clone() };
+    let scope = Scope { task, target: Some(&elsewhere), manifest: &manifest };
+    assert_eq!(scope.merge(merge(), &facts(task)).unwrap_err().rule, "own-base");
     refused(MergeFacts { head: sha('a'), ..facts(task) }, "merge-judged-head");
+}
+
+#[test]
+fn a_run_changes_only_what_its_task_names() {
+    let (manifest, task) = (manifest(), TaskId::generate());
+    let elsewhere = Target { repository: Repository::parse("demo/other").unwrap(), ..target() };
+    for target in [None, Some(&elsewhere)] {
+        let scope = Scope { task, target, manifest: &manifest };
+        assert_eq!(scope.put_file(put(task, "a.py")).unwrap_err().rule, "own-repository");
+        assert_eq!(scope.merge(merge(), &facts(task)).unwrap_err().rule, "own-repository");
+    }
+}
+
+#[test]
+fn a_branch_begins_at_a_commit_of_the_base() {
+    let (manifest, task, target) = (manifest(), TaskId::generate(), target());
+    let scope = Scope { task, target: Some(&target), manifest: &manifest };
+    let action = || CreateBranch {
+        repository: target.repository.clone(),
+        branch: Branch::parse(&task.branch()).unwrap(),
+        sha: sha('a'),
+    };
+    assert!(scope.create_branch(action(), BranchFacts { on_base: true }).is_ok());
+    let refused = scope.create_branch(action(), BranchFacts { on_base: false }).unwrap_err();
+    assert_eq!(refused.rule, "branch-from-base");
 }

@@ -5,7 +5,7 @@
 //! for is done again.
 
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -18,7 +18,7 @@ use super::state::RunState;
 use crate::github::{GitHub, GitHubError};
 use crate::journal::{self, Call, Message, Next, NotDurable, Outcome, Reply};
 use crate::policy::{Denied, Granted};
-use crate::repo::InvalidName;
+use crate::repo::{Branch, InvalidName};
 
 /// Tries to find out what became of a mutation whose answer was lost, and the pause before the second; it doubles.
 const RECONCILE_TRIES: u32 = 4;
@@ -149,13 +149,13 @@ impl RunState {
             Next::Recorded(_, outcome) => return self.replay(&outcome),
             Next::Fresh(position) | Next::Unfinished(position, _) => position,
         };
-        let began_at = OffsetDateTime::now_utc();
+        let began_at = journal::now();
         let result = match (allowed, self.services.github.clone()) {
             (Err(denied), _) => Err(denied.into()),
             (Ok(()), None) => Err(no_github()),
             (Ok(()), Some(github)) => self.outside(act(github)).await?.map_err(GuestError::from),
         };
-        let at = OffsetDateTime::now_utc();
+        let at = journal::now();
         self.clock.move_to(at);
         let stored = to_journal(&result)?;
         self.weigh(journal::weight(&stored))?;
@@ -168,7 +168,7 @@ impl RunState {
     pub(super) async fn mutate<M: Mutation>(&mut self, call: Call, mutation: M) -> Result<M::Output, CallError> {
         let (made, unfinished) = match self.advance(&call).await? {
             Next::Recorded(_, outcome) => return self.replay(&outcome),
-            Next::Fresh(position) => (Made { position, call, began_at: OffsetDateTime::now_utc() }, false),
+            Next::Fresh(position) => (Made { position, call, began_at: journal::now() }, false),
             Next::Unfinished(position, step) => (Made { position, call, began_at: step.intended_at }, true),
         };
         let step = StepName { task: self.task.id, attempt: self.task.attempt.number(), position: made.position };
@@ -185,11 +185,17 @@ impl RunState {
         if !unfinished {
             self.intend(&made).await?;
         }
+        self.may_act()?;
         let result = match self.outside(M::act(github.clone(), grant)).await? {
-            Err(GitHubError::Unknown(message)) => match self.reconcile(&mutation, &github, &step).await? {
+            Err(GitHubError::Unknown(cause)) => match self.reconcile(&mutation, &github, &step).await? {
                 Some(output) => Ok(output),
-                None => Err(GuestError::Unavailable(message)),
+                // It may still arrive. The run waits, and looks again before it does anything.
+                None => return Err(RunError::Unreconciled { step: step.to_string(), cause }.into()),
             },
+            // Perhaps with an effect of this very step, that arrived after it was looked for.
+            Err(error @ (GitHubError::Conflict(_) | GitHubError::Invalid(_))) if unfinished => {
+                self.reconcile(&mutation, &github, &step).await?.ok_or_else(|| GuestError::from(error))
+            }
             result => result.map_err(GuestError::from),
         };
         self.finish(made, result).await
@@ -201,13 +207,13 @@ impl RunState {
             Next::Recorded(_, outcome) => return self.replay(&outcome),
             Next::Unfinished(position, step) => Made { position, call, began_at: step.intended_at },
             Next::Fresh(position) => {
-                let made = Made { position, call, began_at: OffsetDateTime::now_utc() };
+                let made = Made { position, call, began_at: journal::now() };
                 self.intend(&made).await?;
                 made
             }
         };
         let wake_at = made.began_at + duration;
-        if OffsetDateTime::now_utc() < wake_at {
+        if journal::now() < wake_at {
             return Err(RunError::Suspended { wake_at }.into());
         }
         self.finish(made, Ok(())).await
@@ -254,6 +260,19 @@ impl RunState {
         self.outside.spawn(work).await.map_err(|error| RunError::Host(format!("a host call broke off: {error}")))
     }
 
+    /// Fails where the lease may have passed to another host meanwhile.
+    fn may_act(&self) -> Result<(), RunError> {
+        if Instant::now() < *self.act_until.borrow() { Ok(()) } else { Err(RunError::LeaseLost) }
+    }
+
+    /// GitHub, and the base branch of the task.
+    pub(super) fn github_and_base(&self) -> Result<(GitHub, Branch), GuestError> {
+        let github = self.services.github.clone().ok_or_else(no_github)?;
+        let target = self.target.as_ref();
+        let base = target.map(|target| target.base.clone());
+        Ok((github, base.ok_or_else(|| GuestError::Denied("the task's payload names no repository".to_owned()))?))
+    }
+
     async fn intend(&mut self, made: &Made) -> Result<(), RunError> {
         let (reply, durable) = oneshot::channel();
         let Made { position, call, began_at } = made.clone();
@@ -263,11 +282,15 @@ impl RunState {
 
     /// Records how a mutation or a wait ended, and waits until that is durable.
     async fn finish<T: Serialize>(&mut self, made: Made, result: Result<T, GuestError>) -> Result<T, CallError> {
-        let at = OffsetDateTime::now_utc();
+        let at = journal::now();
         self.clock.move_to(at);
+        let stored = to_journal(&result)?;
+        let weight = journal::weight(&stored);
         let (reply, durable) = oneshot::channel();
-        self.send(made.done(to_journal(&result)?, at, Some(reply))).await?;
+        self.send(made.done(stored, at, Some(reply))).await?;
         acknowledged(durable).await?;
+        // Counted after it is stored: what was done is recorded, whatever it weighs.
+        self.weigh(weight)?;
         Ok(result?)
     }
 

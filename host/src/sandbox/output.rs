@@ -87,10 +87,10 @@ impl GuestOutput {
 
     fn accept(&self, bytes: &[u8]) -> Result<(), RunError> {
         let mut partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut log = lock(&self.log);
         for byte in bytes {
-            let full = partial.len() > lock(&self.log).line_bytes_max;
-            if *byte == b'\n' || full {
-                self.push(&mut partial)?;
+            if *byte == b'\n' || partial.len() > log.line_bytes_max {
+                self.push(&mut log, &mut partial)?;
             }
             if *byte != b'\n' {
                 partial.push(*byte);
@@ -102,13 +102,13 @@ impl GuestOutput {
     /// Writes out a last line without a line break.
     pub(super) fn finish(&self) -> Result<(), RunError> {
         let mut partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
-        if partial.is_empty() { Ok(()) } else { self.push(&mut partial) }
+        if partial.is_empty() { Ok(()) } else { self.push(&mut lock(&self.log), &mut partial) }
     }
 
-    fn push(&self, partial: &mut Vec<u8>) -> Result<(), RunError> {
+    fn push(&self, log: &mut LogBuffer, partial: &mut Vec<u8>) -> Result<(), RunError> {
         let line = String::from_utf8_lossy(partial).into_owned();
         partial.clear();
-        lock(&self.log).push(self.level, self.action, &line)
+        log.push(self.level, self.action, &line)
     }
 }
 
@@ -135,6 +135,10 @@ impl Pollable for GuestOutput {
 
 impl OutputStream for GuestOutput {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        if bytes.len() > WRITE_BYTES_MAX {
+            let refused = RunError::Trapped(format!("it wrote more than {WRITE_BYTES_MAX} bytes at once"));
+            return Err(StreamError::Trap(wasmtime::Error::new(refused)));
+        }
         self.accept(&bytes).map_err(|stop| StreamError::Trap(wasmtime::Error::new(stop)))
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use wasmtime::{Store, Trap, UpdateDeadline};
 
 use super::engine::Sandbox;
@@ -34,6 +34,8 @@ pub struct RunInput {
     /// Commits that calls of earlier attempts made.
     pub own_commits: Vec<Sha>,
     pub recorder: mpsc::Sender<Message>,
+    /// Until when an effect on the world may begin. Past it the lease may be another host's.
+    pub act_until: watch::Receiver<Instant>,
 }
 
 /// How a run ends by the role's own word.
@@ -125,13 +127,19 @@ async fn run_guest(role: Arc<LoadedRole>, mut store: Store<RunState>) -> Result<
         Ok(instance) => instance.call_run(&mut store).await,
         Err(error) => Err(error),
     };
+    let ended = match called {
+        Ok(outcome) => Ok(imports::run_end(outcome)),
+        Err(error) => Err(classify(store.data(), &error)),
+    };
     let state = store.data_mut();
-    let streams = state.stdout.finish().and_then(|()| state.stderr.finish());
+    // An unfinished line of a run that goes on later is finished then, and counted once.
+    let goes_on = matches!(ended, Err(RunError::Suspended { .. } | RunError::LeaseLost));
+    let streams = if goes_on { Ok(()) } else { state.stdout.finish().and_then(|()| state.stderr.finish()) };
     let drained = state.drain_log().await;
-    match called {
+    match ended {
         // A role that said too much ends for that, even where its last word came with its outcome.
-        Ok(outcome) => streams.and(drained).map(|()| imports::run_end(outcome)),
-        Err(error) => Err(classify(state, &error)),
+        Ok(end) => streams.and(drained).map(|()| end),
+        Err(error) => Err(error),
     }
 }
 

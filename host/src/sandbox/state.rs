@@ -1,9 +1,10 @@
 //! What a store holds: everything that one run has, and nothing of any other.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
@@ -17,7 +18,12 @@ use crate::journal::{Cursor, Message};
 use crate::manifest::Manifest;
 use crate::policy::Scope;
 use crate::repo::Sha;
-use crate::task::{LogLevel, Task};
+use crate::task::{LogLevel, Target, Task};
+
+/// Handles (streams, pollables) that a guest may hold at once; the host keeps memory for each.
+const RESOURCES_MAX: usize = 1024;
+/// Random bytes that one call may ask for.
+const RANDOM_BYTES_MAX: u64 = 64 * 1024;
 
 /// Clients of the outside world that imports act through.
 #[derive(Clone, Debug)]
@@ -32,6 +38,8 @@ pub(super) struct RunState {
     pub(super) table: ResourceTable,
     pub(super) limiter: Limiter,
     pub(super) task: Arc<Task>,
+    /// What the task's payload names.
+    pub(super) target: Option<Target>,
     pub(super) manifest: Arc<Manifest>,
     pub(super) services: Services,
     pub(super) outside: Handle,
@@ -46,13 +54,15 @@ pub(super) struct RunState {
     pub(super) scratch: ScratchFiles,
     /// Commits that calls of this task made, in any attempt.
     pub(super) own_commits: Vec<Sha>,
+    /// Until when effects may begin; moves on with each renewal of the lease.
+    pub(super) act_until: watch::Receiver<Instant>,
     /// Why the host ended the run, once it has.
     pub(super) stop: Option<RunError>,
 }
 
 impl RunState {
     pub(super) fn new(manifest: Arc<Manifest>, services: Services, outside: Handle, input: RunInput) -> Self {
-        let RunInput { task, steps, log_lines, started_at, own_commits, recorder } = input;
+        let RunInput { task, steps, log_lines, started_at, own_commits, recorder, act_until } = input;
         let limits = &manifest.limits;
         let log = LogBuffer::shared(limits.log_lines, limits.log_line_bytes, log_lines);
         let stdout = GuestOutput::new(Arc::clone(&log), LogLevel::Info, "stdout");
@@ -66,13 +76,17 @@ impl RunState {
             .monotonic_clock(clock.clone())
             .secure_random(seed("secure"))
             .insecure_random(seed("insecure"))
+            .max_random_size(RANDOM_BYTES_MAX)
             .insecure_random_seed(u128::from_be_bytes(*task.id.0.as_bytes()))
             .build();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES_MAX);
         Self {
             wasi,
-            table: ResourceTable::new(),
+            table,
             limiter: Limiter::new(limits.memory_mib),
             scratch: ScratchFiles::new(manifest.grants.scratch.as_ref().map(|grant| grant.as_ref().clone())),
+            target: task.target(),
             task,
             manifest,
             services,
@@ -85,13 +99,14 @@ impl RunState {
             stdout,
             stderr,
             own_commits,
+            act_until,
             stop: None,
         }
     }
 
     /// The authority of this run.
     pub(super) fn scope(&self) -> Scope<'_> {
-        Scope { task: self.task.id, manifest: &self.manifest }
+        Scope { task: self.task.id, target: self.target.as_ref(), manifest: &self.manifest }
     }
 
     /// Sends what the guest has said to the recorder.

@@ -14,6 +14,8 @@ pub use new::{CodeChange, CodePayload, InvalidTask, NewTask, TaskDraft, limits};
 pub use outcome::{Answer, Claim, Failure, Proof, REASON_BYTES_MAX, SUMMARY_BYTES_MAX};
 pub use status::{EvidenceKind, LogLevel, Priority, Risk, TaskStatus, WorkerStatus};
 
+use crate::repo::{Branch, Repository};
+
 /// A task as a run needs it.
 #[derive(Clone, Debug)]
 pub struct Task {
@@ -31,7 +33,23 @@ pub struct Task {
     pub last_error: Option<String>,
 }
 
+/// Where a task's work goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    pub repository: Repository,
+    pub base: Branch,
+}
+
 impl Task {
+    /// The repository and base branch that the payload names: the only ones that a run of this task may change. None
+    /// where it names none, and then nothing may be changed.
+    pub fn target(&self) -> Option<Target> {
+        let text = |key: &str| self.payload.get(key).and_then(serde_json::Value::as_str);
+        let repository = Repository::parse(text("repository")?).ok()?;
+        let base = Branch::parse(text("base").unwrap_or("main")).ok()?;
+        Some(Target { repository, base })
+    }
+
     /// The branch that belongs to this task, and the only one that its runs may write to.
     pub fn branch(&self) -> String {
         self.id.branch()

@@ -104,11 +104,14 @@ pub(super) fn of_error(
     task: &Task,
     started_at: OffsetDateTime,
     error: &RunError,
+    unsettled: bool,
     retry_base: Duration,
 ) -> (Ending, Cause) {
     let reason = error.to_string();
     let cause = match error {
-        RunError::Suspended { wake_at } => return (Ending::Suspended { wake_at: *wake_at }, Cause::Suspended),
+        RunError::Suspended { wake_at } => {
+            return (Ending::Suspended { wake_at: *wake_at, reason: "the role waits".to_owned() }, Cause::Suspended);
+        }
         RunError::Unreconciled { .. } => return (ask_again(started_at, &reason), Cause::Unreconciled),
         // Handled before: there is no claim to end.
         RunError::LeaseLost => return (Ending::Released { reason }, Cause::Shutdown),
@@ -121,6 +124,9 @@ pub(super) fn of_error(
         RunError::Diverged(_) => Cause::NotDeterministic,
         RunError::Host(_) => Cause::HostFailed,
     };
+    if unsettled {
+        return (ask_again(started_at, &reason), cause);
+    }
     (again(task, reason, retry_base), cause)
 }
 
@@ -128,7 +134,7 @@ pub(super) fn of_error(
 fn ask_again(started_at: OffsetDateTime, reason: &str) -> Ending {
     let now = OffsetDateTime::now_utc();
     if now - started_at < ASK_FOR {
-        return Ending::Suspended { wake_at: now + ASK_AGAIN };
+        return Ending::Suspended { wake_at: now + ASK_AGAIN, reason: reason.to_owned() };
     }
     Ending::Failed { reason: format!("{reason}; look at the repository, then run `juggernaut task retry`") }
 }

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::Worker;
+use crate::db::DbError;
 use crate::task::{Lease, TaskId};
 
 /// How often claims are looked after: a cancelled task stops within about this.
@@ -23,13 +24,30 @@ pub(super) enum Stop {
     Release,
 }
 
-/// Claims by task.
-#[derive(Debug, Default)]
-pub(super) struct Held(Mutex<HashMap<TaskId, (Lease, watch::Sender<Stop>)>>);
+/// Claims by task, and until when their runs may begin an effect.
+#[derive(Debug)]
+pub(super) struct Held {
+    claims: Mutex<HashMap<TaskId, (Lease, watch::Sender<Stop>)>>,
+    act_until: watch::Sender<Instant>,
+}
 
 impl Held {
+    pub(super) fn new() -> Self {
+        Self { claims: Mutex::default(), act_until: watch::channel(Instant::now()).0 }
+    }
+
+    /// A lease was taken or renewed by a statement that was sent at `asked_at`. Effects may begin in the first half of
+    /// it: a request takes up to 30 s (half of the default lease) to arrive and to be answered.
+    pub(super) fn renewed(&self, asked_at: Instant, lease: Duration) {
+        self.act_until.send_replace(asked_at + lease / 2);
+    }
+
+    pub(super) fn act_until(&self) -> watch::Receiver<Instant> {
+        self.act_until.subscribe()
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<TaskId, (Lease, watch::Sender<Stop>)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn add(&self, task: TaskId, lease: Lease) -> watch::Receiver<Stop> {
@@ -93,16 +111,13 @@ pub(super) async fn keep(worker: Arc<Worker>, held: Arc<Held>) {
         }
         let renew = renewed_at.elapsed() >= renew_every;
         let asked_at = Instant::now();
-        let kept = if renew {
-            worker.db.renew_leases(&claims, worker.settings.lease).await
-        } else {
-            worker.db.held_leases(&claims).await
-        };
+        let kept = ask(&worker, &claims, renew, renew_every).await;
         match kept {
             Ok(kept) => {
                 answered_at = asked_at;
                 if renew {
                     renewed_at = asked_at;
+                    held.renewed(asked_at, worker.settings.lease);
                 }
                 held.stop_lost(&claims, &kept);
             }
@@ -113,4 +128,22 @@ pub(super) async fn keep(worker: Arc<Worker>, held: Arc<Held>) {
             Err(error) => warn!(worker = %worker.id, %error, "the leases could not be looked after; trying again"),
         }
     }
+}
+
+/// A database that does not answer is an error like any other, so that the runs can be given up in time.
+async fn ask(
+    worker: &Worker,
+    claims: &[(TaskId, Lease)],
+    renew: bool,
+    limit: Duration,
+) -> Result<Vec<TaskId>, DbError> {
+    let question = async {
+        if renew {
+            worker.db.renew_leases(claims, worker.settings.lease).await
+        } else {
+            worker.db.held_leases(claims).await
+        }
+    };
+    let answered = tokio::time::timeout(limit, question).await;
+    answered.unwrap_or_else(|_| Err(DbError::Unavailable(format!("no answer within {limit:?}"))))
 }

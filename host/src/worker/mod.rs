@@ -10,7 +10,7 @@ mod registry;
 mod verify;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -68,7 +68,7 @@ pub struct Worker {
 impl Worker {
     /// Claims and runs tasks until `shutdown` turns true; then lets running tasks finish or releases them.
     pub async fn work(self: Arc<Self>, mut shutdown: watch::Receiver<bool>, mut woken: watch::Receiver<()>) {
-        let held = Arc::new(Held::default());
+        let held = Arc::new(Held::new());
         let keeper = tokio::spawn(leases::keep(Arc::clone(&self), Arc::clone(&held)));
         let beat = tokio::spawn(registry::beat(Arc::clone(&self), Arc::clone(&held)));
         let mut runs = JoinSet::new();
@@ -113,14 +113,18 @@ impl Worker {
             lease: self.settings.lease,
             tasks_max: u32::try_from(free).unwrap_or(1),
         };
+        let asked_at = Instant::now();
         let claims = self.db.claim_tasks(&request).await?;
+        if runs.is_empty() {
+            held.renewed(asked_at, self.settings.lease);
+        }
         let count = claims.len();
         for claim in claims {
             let stop = held.add(claim.task.id, claim.lease);
             let (worker, held) = (Arc::clone(self), Arc::clone(held));
             runs.spawn(async move {
                 let (task, lease) = (claim.task.id, claim.lease);
-                worker.run_task(claim, stop).await;
+                worker.run_task(claim, stop, held.act_until()).await;
                 held.remove(task, lease);
             });
         }
@@ -145,11 +149,11 @@ impl Worker {
 
     /// One claim, from begin to finish. What goes wrong ends up in the task's state and log, or, where the claim is
     /// lost, nowhere: the task is somebody else's then.
-    async fn run_task(&self, claim: Claim, mut stop: watch::Receiver<Stop>) {
+    async fn run_task(&self, claim: Claim, mut stop: watch::Receiver<Stop>, act_until: watch::Receiver<Instant>) {
         let key =
             RunKey { task: claim.task.id, attempt: claim.task.attempt, lease: claim.lease, worker: self.id.clone() };
         let (ending, batch, cause) = tokio::select! {
-            ended = self.execute(&claim, &key) => match ended {
+            ended = self.execute(&claim, &key, act_until) => match ended {
                 Ok(ended) => ended,
                 Err(DbError::LeaseLost) => return self.lost(&key),
                 Err(error) => return warn!(task.id = %key.task, %error, "the run can not be stored; its lease runs out"),
@@ -171,7 +175,12 @@ impl Worker {
         self.wake.send_replace(());
     }
 
-    async fn execute(&self, claim: &Claim, key: &RunKey) -> Result<(Ending, Batch, Cause), DbError> {
+    async fn execute(
+        &self,
+        claim: &Claim,
+        key: &RunKey,
+        act_until: watch::Receiver<Instant>,
+    ) -> Result<(Ending, Batch, Cause), DbError> {
         let task = Arc::new(claim.task.clone());
         let manifest = &self.role.manifest;
         let run =
@@ -180,8 +189,15 @@ impl Worker {
         let own_commits = self.db.commits_of_task(key.task).await?;
         let (recorder, messages) = mpsc::channel(RECORDER_QUEUE_MAX);
         let started_at = run.started_at;
-        let input =
-            RunInput { task: Arc::clone(&task), steps, log_lines: run.log_lines, started_at, own_commits, recorder };
+        let input = RunInput {
+            task: Arc::clone(&task),
+            steps,
+            log_lines: run.log_lines,
+            started_at,
+            own_commits,
+            recorder,
+            act_until,
+        };
         let (end, batch) = tokio::join!(
             self.sandbox.run(&self.role, &self.services, input),
             Recorder::new(self.db.clone(), key.clone()).record(messages),
@@ -199,7 +215,11 @@ impl Worker {
                 });
             }
             Ok(RunEnd::Failed(failure)) => ending::of_failure(&task, failure, self.settings.retry_base),
-            Err(error) => ending::of_error(&task, started_at, &error, self.settings.retry_base),
+            Err(error) => {
+                // What the last call did to the world is not known: the same attempt finds out before it goes on.
+                let unsettled = self.db.has_unsettled_step(key.task, key.attempt).await?;
+                ending::of_error(&task, started_at, &error, unsettled, self.settings.retry_base)
+            }
         };
         Ok((ending, batch, cause))
     }

@@ -22,6 +22,8 @@ const BATCH_BYTES_MAX: usize = 4 << 20;
 const ARGUMENT_CHARS_MAX: usize = 500;
 /// How often a batch is tried while the database does not answer.
 const STORE_TRIES: u32 = 6;
+/// How long one try may take.
+const STORE_LIMIT: Duration = Duration::from_secs(10);
 const STORE_PAUSE: Duration = Duration::from_millis(250);
 
 /// The recorder of one run.
@@ -90,7 +92,8 @@ impl Recorder {
     async fn flush(&mut self) -> Result<(), NotDurable> {
         let mut pause = STORE_PAUSE;
         for attempt in 1.. {
-            match self.db.store_batch(&self.key, &self.batch).await {
+            let stored = tokio::time::timeout(STORE_LIMIT, self.db.store_batch(&self.key, &self.batch)).await;
+            match stored.unwrap_or_else(|_| Err(NotDurable::Storage(format!("no answer within {STORE_LIMIT:?}")))) {
                 Ok(()) => break,
                 Err(NotDurable::Storage(cause)) if attempt < STORE_TRIES => {
                     tracing::warn!(task.id = %self.key.task, cause, "the journal could not be written; trying again");

@@ -44,7 +44,8 @@ pub(super) async fn verify(worker: &Worker, task: &Task, key: &RunKey, claim: &C
 }
 
 fn may_read(worker: &Worker, task: &Task, repository: &Repository) -> Result<(), String> {
-    let scope = crate::policy::Scope { task: task.id, manifest: &worker.role.manifest };
+    let target = task.target();
+    let scope = crate::policy::Scope { task: task.id, target: target.as_ref(), manifest: &worker.role.manifest };
     scope.read(repository).map_err(|denied| denied.to_string())
 }
 

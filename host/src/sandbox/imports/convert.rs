@@ -91,7 +91,7 @@ impl From<github::Comparison> for wit::Comparison {
 pub(in crate::sandbox) fn run_end(outcome: outcomes::Outcome) -> RunEnd {
     match outcome {
         outcomes::Outcome::Completed(evidence) => RunEnd::Completed(Claim {
-            summary: evidence.summary,
+            summary: evidence.summary.replace('\0', "\u{2400}"),
             proof: evidence.proof.map(|outcomes::Proof::MergedPullRequest(name)| Proof::MergedPullRequest {
                 repository: Repository::parse(&name.repository).map_err(|error| error.to_string()),
                 number: name.number,

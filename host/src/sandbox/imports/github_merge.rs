@@ -33,7 +33,7 @@ impl Mutation for MergePullRequest {
     async fn decide(&self, state: &mut RunState, _: &StepName) -> Result<Granted<Self>, GuestError> {
         // The grant before any look at the world: a role without it learns nothing of the repository.
         state.scope().may_merge_in(&self.repository)?;
-        let github = state.services.github.clone().ok_or_else(|| GuestError::Unavailable("no GitHub".to_owned()))?;
+        let (github, _) = state.github_and_base()?;
         let (repository, number) = (self.repository.clone(), self.number);
         let gathered = state.outside(async move { gather(&github, &repository, number).await }).await;
         let mut facts = gathered.map_err(|error| GuestError::Unavailable(error.to_string()))??;
@@ -73,14 +73,23 @@ async fn gather(github: &GitHub, repository: &Repository, number: u64) -> Result
         paths.push(file.path);
         paths.extend(file.previous_path);
     }
+    // A three-way merge follows renames: what we changed in `ci/` lands where the base has moved `ci/` to.
+    let mut truncated = comparison.truncated;
+    let mut base_renames = Vec::new();
+    if comparison.behind_by > 0 {
+        let since = github.compare(repository, head.as_str(), &pull_request.base_branch).await?;
+        truncated |= since.truncated;
+        base_renames.extend(since.files.into_iter().filter(|file| file.previous_path.is_some()).map(|file| file.path));
+    }
     Ok(MergeFacts {
         head_repository: pull_request.head_repository,
         head_branch: pull_request.head_branch,
         base_branch: pull_request.base_branch,
         head,
         commits: comparison.commits,
-        truncated: comparison.truncated,
+        truncated,
         paths,
         own_commits: Vec::new(),
+        base_renames,
     })
 }

@@ -1,11 +1,12 @@
 //! `github-write`: branch, file and pull request of this task.
 
 use serde_json::json;
+use sha1::{Digest, Sha1};
 
 use crate::github::{self, GitHub, GitHubError};
 use crate::journal::{self, Call, Effect};
 use crate::policy::action::{CreateBranch, OpenPullRequest, PutFile};
-use crate::policy::{self, Granted};
+use crate::policy::{self, BranchFacts, Granted};
 use crate::repo::{Branch, RepoPath, Repository, Sha};
 use crate::sandbox::bindings::juggernaut::host::github_read::PullRequest;
 use crate::sandbox::bindings::juggernaut::host::github_write::{Commit, Host};
@@ -17,6 +18,14 @@ const STEP_TRAILER: &str = "Juggernaut-Step";
 
 fn call(function: &'static str, arguments: serde_json::Value) -> Call {
     Call { interface: "github-write", function, effect: Effect::Write, arguments }
+}
+
+/// The id that git gives to a file with this content.
+fn blob_sha(content: &[u8]) -> String {
+    let mut hasher = Sha1::new();
+    hasher.update(format!("blob {}\0", content.len()));
+    hasher.update(content);
+    hex::encode(hasher.finalize())
 }
 
 fn within(what: &str, bytes: usize, bytes_max: usize) -> Result<(), GuestError> {
@@ -61,6 +70,10 @@ impl Host for RunState {
             message,
             previous: previous.as_deref().map(Sha::parse).transpose()?,
         };
+        // A write that changes nothing could be made twice without anybody noticing.
+        if action.previous.as_ref().is_some_and(|previous| previous.as_str() == blob_sha(&action.content)) {
+            return Err(GuestError::Invalid("content is what the file holds already".to_owned()).into());
+        }
         let arguments = json!({
             "repository": action.repository, "branch": action.branch, "path": action.path,
             "content": journal::bytes_argument(&action.content), "message": action.message, "previous": action.previous,
@@ -100,7 +113,13 @@ impl Mutation for CreateBranch {
     type Output = ();
 
     async fn decide(&self, state: &mut RunState, _: &StepName) -> Result<Granted<Self>, GuestError> {
-        Ok(state.scope().create_branch(self.clone())?)
+        state.scope().may_create_branch(self)?;
+        let (github, base) = state.github_and_base()?;
+        let (repository, sha) = (self.repository.clone(), self.sha.clone());
+        let look = async move { github.compare(&repository, base.as_str(), sha.as_str()).await };
+        let compared = state.outside(look).await.map_err(|error| GuestError::Unavailable(error.to_string()))??;
+        let facts = BranchFacts { on_base: compared.ahead_by == 0 };
+        Ok(state.scope().create_branch(self.clone(), facts)?)
     }
 
     async fn act(github: GitHub, grant: Granted<Self>) -> Result<(), GitHubError> {
@@ -164,5 +183,14 @@ impl Mutation for OpenPullRequest {
                 && pull_request.head_repository.as_ref() == Some(&self.repository)
                 && pull_request.state == github::PullRequestState::Open
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_blob_has_the_id_that_git_gives_it() {
+        // `printf 'hello\n' | git hash-object --stdin`
+        assert_eq!(super::blob_sha(b"hello\n"), "ce013625030ba8dba906f756967f9e9ca394464a");
     }
 }

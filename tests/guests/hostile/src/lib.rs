@@ -1,5 +1,7 @@
 //! Does the harm that its payload names: `{"harm": "loop"}`.
 
+use std::io::Write as _;
+
 use juggernaut_guest::{Assignment, Evidence, Failure, error, github_read, github_write, info, scratch, timer};
 
 juggernaut_guest::role!(run);
@@ -34,7 +36,8 @@ fn run(task: Assignment) -> Result<Evidence, Failure> {
         "clock" => return clock(),
         "environment" => info!("{:?} {:?}", std::env::vars().collect::<Vec<_>>(), std::env::args().collect::<Vec<_>>()),
         "scratch" => return scratch_harm(),
-        "writes" => return writes(&task),
+        "writes" => return writes(&task, payload["foreign"].as_str().unwrap_or_default()),
+        "partial" => return partial(),
         "diverge" => return diverge(),
         "nul" => info!("a\0b"),
         other => return Err(Failure::final_(format!("no such harm: {other:?}"))),
@@ -86,7 +89,7 @@ fn scratch_harm() -> Result<Evidence, Failure> {
 }
 
 /// Tries to write where it must not.
-fn writes(task: &Assignment) -> Result<Evidence, Failure> {
+fn writes(task: &Assignment, foreign: &str) -> Result<Evidence, Failure> {
     let sha = github_read::get_branch("demo/sample", "main")?;
     let mut said = Vec::new();
     let mut tell = |what: &str, result: Result<(), juggernaut_guest::Error>| {
@@ -96,6 +99,8 @@ fn writes(task: &Assignment) -> Result<Evidence, Failure> {
     tell("main", github_write::put_file("demo/sample", "main", "a.py", b"x", "m", None).map(drop));
     tell("other-repository", github_write::create_branch("other/sample", &task.branch, &sha));
     tell("bad-repository", github_write::create_branch("demo/../other", &task.branch, &sha));
+    tell("foreign-commit", github_write::create_branch("demo/sample", &task.branch, foreign));
+    tell("other-granted-repository", github_write::create_branch("demo/other", &task.branch, &sha));
     tell("create", github_write::create_branch("demo/sample", &task.branch, &sha));
     for path in [".github/workflows/x.yml", "CODEOWNERS", ".gitmodules", "a/../.github/x", "roles.lock"] {
         tell(path, github_write::put_file("demo/sample", &task.branch, path, b"x", "m", None).map(drop));
@@ -107,6 +112,17 @@ fn writes(task: &Assignment) -> Result<Evidence, Failure> {
     tell("base", github_write::open_pull_request("demo/sample", &task.branch, "release", "t", "b").map(drop));
     error!("{}", said.join("; "));
     Err(Failure::final_(said.join("; ")))
+}
+
+/// Leaves a line unfinished across a suspension: nothing that comes after may be swallowed for it.
+fn partial() -> Result<Evidence, Failure> {
+    print!("half a line");
+    std::io::stdout().flush().map_err(|error| Failure::final_(error.to_string()))?;
+    timer::sleep(std::time::Duration::from_millis(10))?;
+    info!("after the first sleep");
+    timer::sleep(std::time::Duration::from_millis(10))?;
+    info!("after the second sleep");
+    Err(Failure::final_("said everything"))
 }
 
 fn kind(error: &juggernaut_guest::Error) -> String {

@@ -47,12 +47,6 @@ impl Call {
     }
 }
 
-/// The time, as finely as the database keeps it: a replayed run reads the same clock as the first one.
-pub fn now() -> OffsetDateTime {
-    let now = OffsetDateTime::now_utc();
-    now.replace_nanosecond(now.microsecond() * 1_000).unwrap_or(now)
-}
-
 /// About how many bytes a value takes: for limits, not for storage.
 pub fn weight(value: &Value) -> usize {
     const NODE_BYTES: usize = 16;

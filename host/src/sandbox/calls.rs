@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
+use super::determinism;
 use super::run::RunError;
 use super::state::RunState;
 use crate::github::{GitHub, GitHubError};
@@ -149,13 +150,13 @@ impl RunState {
             Next::Recorded(_, outcome) => return self.replay(&outcome),
             Next::Fresh(position) | Next::Unfinished(position, _) => position,
         };
-        let began_at = journal::now();
+        let began_at = determinism::now();
         let result = match (allowed, self.services.github.clone()) {
             (Err(denied), _) => Err(denied.into()),
             (Ok(()), None) => Err(no_github()),
             (Ok(()), Some(github)) => self.outside(act(github)).await?.map_err(GuestError::from),
         };
-        let at = journal::now();
+        let at = determinism::now();
         self.clock.move_to(at);
         let stored = to_journal(&result)?;
         self.weigh(journal::weight(&stored))?;
@@ -168,7 +169,7 @@ impl RunState {
     pub(super) async fn mutate<M: Mutation>(&mut self, call: Call, mutation: M) -> Result<M::Output, CallError> {
         let (made, unfinished) = match self.advance(&call).await? {
             Next::Recorded(_, outcome) => return self.replay(&outcome),
-            Next::Fresh(position) => (Made { position, call, began_at: journal::now() }, false),
+            Next::Fresh(position) => (Made { position, call, began_at: determinism::now() }, false),
             Next::Unfinished(position, step) => (Made { position, call, began_at: step.intended_at }, true),
         };
         let step = StepName { task: self.task.id, attempt: self.task.attempt.number(), position: made.position };
@@ -207,13 +208,13 @@ impl RunState {
             Next::Recorded(_, outcome) => return self.replay(&outcome),
             Next::Unfinished(position, step) => Made { position, call, began_at: step.intended_at },
             Next::Fresh(position) => {
-                let made = Made { position, call, began_at: journal::now() };
+                let made = Made { position, call, began_at: determinism::now() };
                 self.intend(&made).await?;
                 made
             }
         };
         let wake_at = made.began_at + duration;
-        if journal::now() < wake_at {
+        if determinism::now() < wake_at {
             return Err(RunError::Suspended { wake_at }.into());
         }
         self.finish(made, Ok(())).await
@@ -282,7 +283,7 @@ impl RunState {
 
     /// Records how a mutation or a wait ended, and waits until that is durable.
     async fn finish<T: Serialize>(&mut self, made: Made, result: Result<T, GuestError>) -> Result<T, CallError> {
-        let at = journal::now();
+        let at = determinism::now();
         self.clock.move_to(at);
         let stored = to_journal(&result)?;
         let weight = journal::weight(&stored);

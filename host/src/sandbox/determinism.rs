@@ -40,6 +40,12 @@ impl GuestClock {
     }
 }
 
+/// The time, as finely as the database keeps it: a replayed run reads the same clock as the first one.
+pub(super) fn now() -> OffsetDateTime {
+    let now = OffsetDateTime::now_utc();
+    now.replace_nanosecond(now.microsecond() * 1_000).unwrap_or(now)
+}
+
 fn nanos(at: OffsetDateTime) -> u64 {
     u64::try_from(at.unix_timestamp_nanos()).unwrap_or(0)
 }

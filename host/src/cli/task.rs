@@ -13,9 +13,10 @@ use super::client::{Answer, Client};
 use super::follow::{self, Followed, Lines};
 use super::output::{Output, cell, note, or_dash, time, time_or_dash, visible};
 use crate::db::logs::LogLine;
-use crate::db::steps::{StepEffectView, StepStateView, StepView};
+use crate::db::steps::{StepStateView, StepView};
 use crate::db::task_views::{TaskDetail, TaskSummary};
 use crate::http::{BODY_BYTES_MAX, Page};
+use crate::journal::Effect;
 use crate::task::{Criterion, TaskId, TaskStatus};
 
 /// Rows of a page when everything is fetched.
@@ -224,9 +225,9 @@ pub(super) async fn steps(
 fn step_line(step: &StepView) -> String {
     let StepView { attempt, position, interface, function, effect, state, arguments, intended_at, done_at: _ } = step;
     let effect = match effect {
-        StepEffectView::Read => "read",
-        StepEffectView::Write => "write",
-        StepEffectView::Wait => "wait",
+        Effect::Read => "read",
+        Effect::Write => "write",
+        Effect::Wait => "wait",
     };
     let unfinished = match state {
         StepStateView::Done => "",

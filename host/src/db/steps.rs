@@ -7,17 +7,8 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::{Db, DbError, rows};
+use crate::journal::Effect;
 use crate::task::TaskId;
-
-/// Whether a call only looks, changes something, or waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[sqlx(type_name = "step_effect", rename_all = "snake_case")]
-pub enum StepEffectView {
-    Read,
-    Write,
-    Wait,
-}
 
 /// How far a call came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
@@ -36,7 +27,7 @@ pub struct StepView {
     pub position: i32,
     pub interface: String,
     pub function: String,
-    pub effect: StepEffectView,
+    pub effect: Effect,
     pub state: StepStateView,
     /// Long values are replaced by their length and digest.
     #[schema(value_type = Value)]
@@ -58,7 +49,7 @@ impl Db {
     ) -> Result<Vec<StepView>, DbError> {
         let steps = sqlx::query_as!(
             StepView,
-            r#"select attempt, position, interface, function, effect as "effect: StepEffectView",
+            r#"select attempt, position, interface, function, effect as "effect: Effect",
                 state as "state: StepStateView", arguments, intended_at, done_at
             from task_steps
             where task_id = $1 and position > $3

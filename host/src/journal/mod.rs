@@ -11,12 +11,14 @@ mod message;
 pub use cursor::{Cursor, Diverged, Next};
 pub use message::{LogLine, Message, NotDurable, Reply};
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-/// What a call does to the world.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
+/// What a call does to the world: it only looks, changes something, or waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "step_effect", rename_all = "snake_case")]
 pub enum Effect {
     Read,

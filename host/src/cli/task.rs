@@ -16,7 +16,6 @@ use crate::db::logs::LogLine;
 use crate::db::steps::{StepStateView, StepView};
 use crate::db::task_views::{TaskDetail, TaskSummary};
 use crate::http::{BODY_BYTES_MAX, Page};
-use crate::journal::Effect;
 use crate::task::{Criterion, TaskId, TaskStatus};
 
 /// Rows of a page when everything is fetched.
@@ -224,11 +223,7 @@ pub(super) async fn steps(
 
 fn step_line(step: &StepView) -> String {
     let StepView { attempt, position, interface, function, effect, state, arguments, intended_at, done_at: _ } = step;
-    let effect = match effect {
-        Effect::Read => "read",
-        Effect::Write => "write",
-        Effect::Wait => "wait",
-    };
+    let effect = effect.name();
     let unfinished = match state {
         StepStateView::Done => "",
         StepStateView::Intended => " (no result yet)",

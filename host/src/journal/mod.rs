@@ -26,6 +26,16 @@ pub enum Effect {
     Wait,
 }
 
+impl Effect {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Wait => "wait",
+        }
+    }
+}
+
 /// A host call as it was made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {

@@ -191,6 +191,25 @@ async fn an_unfinished_line_swallows_nothing_after_it() {
     assert_eq!(harmed.lines("stdout"), ["half a line"]);
 }
 
+/// A component that was replaced while its task slept may not end before it has made the calls of the journal.
+#[tokio::test]
+async fn a_replaced_component_is_held_to_the_journal() {
+    let roles = hostile(30_000);
+    let component = roles.component("hostile");
+    let mut host = Host::start(Options::default().roles(roles)).await;
+    let task = host.create_task(harm("clock")).await;
+    host.wait_for(&task, "suspended", LIMIT).await;
+    host.kill9();
+    let other = RolesDir::with(&["prose"]);
+    std::fs::copy(other.component("prose"), component).unwrap();
+    host.restart().await;
+    host.wait_for(&task, "dead_letter", LIMIT).await;
+    let logs = host.logs(&task).await;
+    let error = logs.iter().find(|line| line["action"] == "task_error").unwrap();
+    assert_eq!(error["error_data"]["error_type"], "NotDeterministic", "{logs:#?}");
+    assert!(logs.iter().any(|line| line["action"] == "role_changed"), "{logs:#?}");
+}
+
 #[tokio::test]
 async fn clock_and_random_numbers_are_the_journals() {
     let mut host = Host::start(Options::default().roles(hostile(30_000))).await;

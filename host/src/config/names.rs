@@ -40,9 +40,9 @@ names! {
         "text", None, "ghp_…", true;
     GITHUB_API_URL: "Where GitHub's API is; it receives the token, so it must be https unless it is this machine",
         "URL", Some("https://api.github.com"), "https://api.github.com", false;
-    OPENROUTER_API_KEY: "Key for language models; the host attaches it, no role ever sees it",
+    OPENROUTER_API_KEY: "Key for language models; checked, and not used before roles have a model",
         "text", None, "sk-or-…", true;
-    OPENROUTER_BASE_URL: "Where the models' API is; it receives the key, so it must be https unless it is this machine",
+    OPENROUTER_BASE_URL: "Where the models' API will be; it is to receive the key, so it must be https unless it is this machine",
         "URL", Some("https://openrouter.ai/api/v1"), "https://openrouter.ai/api/v1", false;
     WORKER_ID: "Name of this host's worker in `worker_registry`; derived from the role if unset",
         "1 to 128 characters", None, "EXECUTOR", false;

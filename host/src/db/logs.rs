@@ -61,11 +61,6 @@ pub async fn append(connection: &mut PgConnection, entry: &LogEntry) -> Result<i
 }
 
 impl Db {
-    /// Writes one line by itself.
-    pub async fn append_log(&self, entry: &LogEntry) -> Result<i64, DbError> {
-        append(&mut *self.pool.acquire().await?, entry).await
-    }
-
     /// Lines of a task, oldest first, after the line with that id (0: from the start).
     pub async fn task_logs(&self, task: TaskId, after: i64, limit: u32) -> Result<Vec<LogLine>, DbError> {
         let lines = sqlx::query_as!(

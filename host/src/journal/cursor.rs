@@ -48,9 +48,16 @@ impl Cursor {
         self.next.checked_sub(1)
     }
 
-    /// Whether recorded steps are left: the run has not yet come back to where it stood.
-    pub fn is_replaying(&self) -> bool {
-        !self.recorded.is_empty()
+    /// A run may end only when it has made every call that its journal holds.
+    pub fn ended(&self) -> Result<(), Diverged> {
+        match self.recorded.front() {
+            None => Ok(()),
+            Some(step) => Err(Diverged {
+                position: step.position,
+                recorded: describe(&step.interface, &step.function, &step.arguments),
+                made: "the end of the run".to_owned(),
+            }),
+        }
     }
 
     pub fn advance(&mut self, call: &Call) -> Result<Next, Diverged> {
@@ -81,13 +88,14 @@ fn check(step: &Step, position: u32, call: &Call) -> Result<(), Diverged> {
     }
     Err(Diverged {
         position,
-        recorded: format!("{}.{} {}", step.interface, step.function, short(&step.arguments)),
-        made: format!("{}.{} {}", call.interface, call.function, short(&call.arguments)),
+        recorded: describe(&step.interface, &step.function, &step.arguments),
+        made: describe(call.interface, call.function, &call.arguments),
     })
 }
 
-fn short(arguments: &serde_json::Value) -> String {
-    arguments.to_string().chars().take(200).collect()
+fn describe(interface: &str, function: &str, arguments: &serde_json::Value) -> String {
+    let arguments: String = arguments.to_string().chars().take(200).collect();
+    format!("{interface}.{function} {arguments}")
 }
 
 #[cfg(test)]
@@ -120,11 +128,12 @@ mod tests {
     #[test]
     fn recorded_calls_are_fed_back_then_new_ones_are_made() {
         let mut cursor = Cursor::new(vec![step(0, "a", true), step(1, "b", false)]);
+        assert_eq!(cursor.ended().unwrap_err().made, "the end of the run");
         assert!(
             matches!(cursor.advance(&call("a")), Ok(Next::Recorded(0, outcome)) if outcome.ok() == Some(&json!("a")))
         );
         assert!(matches!(cursor.advance(&call("b")), Ok(Next::Unfinished(1, _))));
-        assert!(!cursor.is_replaying());
+        assert!(cursor.ended().is_ok());
         assert!(matches!(cursor.advance(&call("c")), Ok(Next::Fresh(2))));
         assert_eq!(cursor.last(), Some(2));
     }

@@ -128,7 +128,7 @@ async fn run_guest(role: Arc<LoadedRole>, mut store: Store<RunState>) -> Result<
         Err(error) => Err(error),
     };
     let ended = match called {
-        Ok(outcome) => Ok(imports::run_end(outcome)),
+        Ok(outcome) => store.data().cursor.ended().map(|()| imports::run_end(outcome)).map_err(RunError::from),
         Err(error) => Err(classify(store.data(), &error)),
     };
     let state = store.data_mut();

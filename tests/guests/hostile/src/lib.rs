@@ -129,9 +129,7 @@ fn kind(error: &juggernaut_guest::Error) -> String {
     format!("{error:?}").split('(').next().unwrap_or_default().to_owned()
 }
 
-/// Makes another call after a resume than before it: scratch is empty at each start, but says so only to a role that
-/// hides state in the host. Here the state is the time that the host is given to answer, which a role can't see; so
-/// the guest goes by a file that a run before may have left.
+/// Would make another call after a resume if its files outlived the first start; they do not.
 fn diverge() -> Result<Evidence, Failure> {
     let branch = if scratch::read("seen").is_ok() { "other" } else { "main" };
     scratch::write("seen", b"1")?;

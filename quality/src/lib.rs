@@ -1,0 +1,1 @@
+//! Code quality requirements of the specification.

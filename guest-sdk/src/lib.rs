@@ -52,6 +52,12 @@ pub mod task {
     pub fn last_step() -> Option<u32> {
         task::last_step()
     }
+
+    /// Raises the task's risk from here on; a lower level changes nothing. From `Risk::Medium` on every host call is
+    /// logged, from `Risk::High` on a person approves what takes effect.
+    pub fn raise_risk(risk: crate::Risk, reason: &str) {
+        task::raise_risk(risk, reason);
+    }
 }
 
 /// Reading repositories.

@@ -10,11 +10,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use super::{roles, sweeper};
+use super::{policies, roles, sweeper};
 use crate::config::{DatabaseConfig, GitHubSettings, WorkerConfig};
 use crate::db::{Db, Readiness};
 use crate::github::{GitHub, GitHubConfig};
 use crate::http::{self, ApiState};
+use crate::policy::{Authority, Policies};
 use crate::sandbox::{LoadedRole, Sandbox, SandboxConfig, Services};
 use crate::task::{HostId, WorkerId};
 use crate::worker::{Worker, WorkerSettings};
@@ -57,6 +58,7 @@ impl Host {
             );
         }
         let sandbox = Arc::new(Sandbox::new(&sandbox_config(&settings.worker))?);
+        let policies = Arc::new(policies::load(settings.worker.policies_dir.as_deref())?);
         let loaded = roles::load(&sandbox, &settings.worker)?;
         let services = Services { github: github(&settings.github)? };
         let listener = TcpListener::bind(settings.listen)
@@ -74,7 +76,7 @@ impl Host {
             settings.worker.log_retention,
             stopping.clone(),
         ));
-        let workers = start_workers(&db, &sandbox, &services, &settings.worker, loaded, &wake).await?;
+        let workers = start_workers(&db, &sandbox, &services, &policies, &settings.worker, loaded, &wake).await?;
         let worker_names = workers.iter().map(|worker| worker.id.clone()).collect();
         let workers =
             workers.into_iter().map(|worker| tokio::spawn(worker.work(stopping.clone(), woken.clone()))).collect();
@@ -139,10 +141,24 @@ fn github(settings: &GitHubSettings) -> Result<Option<GitHub>> {
     Ok(Some(GitHub::new(config).context("the GitHub client can not be made")?))
 }
 
+/// What policy lets a role claim of what its manifest names.
+fn claimable(authority: &Authority) -> Vec<String> {
+    let role = &authority.manifest.role;
+    let may = |task_type: &&String| match authority.may_claim(task_type) {
+        Ok(_) => true,
+        Err(denied) => {
+            warn!(role = role.name, task_type, %denied, "policy keeps the role from a task type of its manifest");
+            false
+        }
+    };
+    role.task_types.iter().filter(may).cloned().collect()
+}
+
 async fn start_workers(
     db: &Db,
     sandbox: &Arc<Sandbox>,
     services: &Services,
+    policies: &Arc<Policies>,
     config: &WorkerConfig,
     loaded: Vec<Arc<LoadedRole>>,
     wake: &watch::Sender<()>,
@@ -157,12 +173,16 @@ async fn start_workers(
             Some(id) => WorkerId(id.clone()),
             None => WorkerId(info.name.to_uppercase()),
         };
-        let id = db.register_worker(&name, &info.worker_type, &info.task_types, host).await?;
+        let authority = Arc::new(Authority::new(Arc::clone(policies), Arc::clone(&role.manifest))?);
+        let task_types = claimable(&authority);
+        let id = db.register_worker(&name, &info.worker_type, &task_types, host).await?;
         workers.push(Arc::new(Worker {
             db: db.clone(),
             sandbox: Arc::clone(sandbox),
             services: services.clone(),
             role,
+            authority,
+            task_types,
             settings: WorkerSettings {
                 concurrency: config.concurrency,
                 lease: config.lease,

@@ -4,9 +4,11 @@
 
 mod dev;
 mod host;
+mod policies;
 mod roles;
 mod sweeper;
 
 pub use dev::{DevHost, DevSettings};
 pub use host::{Host, HostSettings};
+pub use policies::{Tested, explain_call, not_in_force, test_cases, validated};
 pub use roles::{check, inspect, sandbox_for_tools};

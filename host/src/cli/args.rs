@@ -44,6 +44,11 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: RoleCommand,
     },
+    /// Review policies; needs no host.
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
     /// Manage the API's tokens, in the database (DATABASE_URL) itself.
     Token {
         #[command(subcommand)]
@@ -206,6 +211,43 @@ pub(super) enum RoleCommand {
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PolicyCommand {
+    /// Validate the policies, and list them.
+    Check {
+        /// Folder of policies of your own; JUGGERNAUT_POLICIES if unset, or else the shipped ones alone.
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
+    /// Say what would be decided on one call of a role, and by which policies.
+    Explain(ExplainArguments),
+    /// Decide a table of cases; the exit status is 1 if one is decided otherwise than it expects.
+    Test {
+        /// Folder with cases: *.toml.
+        #[arg(value_name = "DIR")]
+        cases: PathBuf,
+        /// Folder of policies of your own; JUGGERNAUT_POLICIES if unset, or else the shipped ones alone.
+        #[arg(long, value_name = "DIR")]
+        policies: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExplainArguments {
+    /// Folder of the role, with its capabilities.toml.
+    #[arg(long, value_name = "DIR")]
+    pub(super) role: PathBuf,
+    /// The call: a name, for example github-read.get-file, or JSON with call, arguments and facts.
+    #[arg(long, value_name = "NAME|JSON")]
+    pub(super) call: String,
+    /// The task, as JSON, from a file or - for stdin.
+    #[arg(long, value_name = "FILE")]
+    pub(super) task: PathBuf,
+    /// Folder of policies of your own; JUGGERNAUT_POLICIES if unset, or else the shipped ones alone.
+    #[arg(long, value_name = "DIR")]
+    pub(super) policies: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

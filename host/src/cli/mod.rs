@@ -10,6 +10,7 @@ mod database;
 mod follow;
 pub mod hooks;
 pub mod output;
+mod policy;
 mod sse;
 mod task;
 mod worker;
@@ -89,6 +90,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::Role { command: RoleCommand::Inspect { file } } => hooks::role_inspect(&file, output),
         Command::Role { command: RoleCommand::Check { folder } } => hooks::role_check(&folder, output),
+        Command::Policy { command } => policy::run(command, output),
         Command::Token { command } => database::token(command, output).await,
         Command::DevDatabase { home, command } => hooks::dev_database(home, command).await,
     }

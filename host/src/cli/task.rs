@@ -85,7 +85,7 @@ fn criterion(text: &str) -> anyhow::Result<Value> {
         .with_context(|| format!("--criterion {} is not JSON; for example {{\"type\": \"merged\"}}", visible(text)))
 }
 
-fn read_json(file: &Path) -> anyhow::Result<Value> {
+pub(super) fn read_json(file: &Path) -> anyhow::Result<Value> {
     let shown = if file == Path::new("-") { "stdin".to_owned() } else { file.display().to_string() };
     let mut text = String::new();
     let limit = u64::try_from(BODY_BYTES_MAX)? + 1;

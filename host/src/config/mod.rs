@@ -18,6 +18,11 @@ pub use settings::{
 };
 pub use values::{ConfigError, Env};
 
+/// Where the operator's own policies are, for the commands that review them.
+pub fn policies_dir(env: Env<'_>) -> Option<std::path::PathBuf> {
+    env.text(&names::JUGGERNAUT_POLICIES).map(Into::into)
+}
+
 /// The environment of this process. An empty variable counts as unset: that is how deployment platforms clear one.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 pub fn process(name: &str) -> Option<String> {

@@ -50,6 +50,8 @@ names! {
         "1 to 128 characters", None, "executor", false;
     JUGGERNAUT_ROLES: "Folder of the roles: one component and one capability manifest each",
         "path", Some("roles"), "/srv/juggernaut/roles", false;
+    JUGGERNAUT_POLICIES: "Folder of Cedar policies that replace or add to the shipped ones; the prohibitions can not be replaced",
+        "path", None, "/srv/juggernaut/policies", false;
     JUGGERNAUT_CACHE: "Folder for compiled components; compiled anew at each start if unset",
         "path", None, "/var/cache/juggernaut", false;
     JUGGERNAUT_CONCURRENCY: "Tasks that each role of this host runs at the same time",

@@ -100,6 +100,8 @@ pub struct WorkerConfig {
     pub grace: Duration,
     pub log_retention: Duration,
     pub cache_dir: Option<PathBuf>,
+    /// Policies of the operator's own.
+    pub policies_dir: Option<PathBuf>,
 }
 
 impl WorkerConfig {
@@ -119,6 +121,7 @@ impl WorkerConfig {
             grace: Duration::from_secs(env.number(&names::JUGGERNAUT_GRACE_SECONDS, 0..=3600)?),
             log_retention: Duration::from_secs(retention_days * SECONDS_PER_DAY),
             cache_dir: env.text(&names::JUGGERNAUT_CACHE).map(PathBuf::from),
+            policies_dir: env.text(&names::JUGGERNAUT_POLICIES).map(PathBuf::from),
         })
     }
 }

@@ -38,6 +38,7 @@ select
     k.evidence as "evidence_kind!: EvidenceKind",
     c.priority as "priority!: Priority",
     c.risk as "risk!: Risk",
+    c.risk_reasons as "risk_reasons!",
     c.payload as "payload!",
     c.acceptance_criteria as "acceptance_criteria!",
     c.attempt as "attempt!",

@@ -6,9 +6,9 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Db, DbError};
-use crate::journal::{Effect, LogLine, NotDurable, Outcome, Step};
+use crate::journal::{Effect, LogLine, NotDurable, Outcome, Raised, Step};
 use crate::repo::Sha;
-use crate::task::{Attempt, Lease, LogLevel, Task, TaskId, WorkerId};
+use crate::task::{Attempt, Lease, LogLevel, Risk, Task, TaskId, WorkerId};
 
 /// Whose run writes, and by which claim.
 #[derive(Debug, Clone)]
@@ -33,6 +33,9 @@ pub struct Run {
 pub struct Batch {
     pub steps: Vec<StepRow>,
     pub lines: Vec<LogLine>,
+    /// Lines of the host about this run's calls.
+    pub calls: Vec<LogLine>,
+    pub raised: Option<Raised>,
 }
 
 /// A step as it is stored. The same position may come twice in a batch: first the intent, then the result.
@@ -45,7 +48,8 @@ pub struct StepRow {
 
 impl Batch {
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty() && self.lines.is_empty()
+        let Self { steps, lines, calls, raised } = self;
+        steps.is_empty() && lines.is_empty() && calls.is_empty() && raised.is_none()
     }
 }
 
@@ -234,6 +238,12 @@ pub(super) async fn write_batch(
     for row in &batch.steps {
         write_step(transaction, key, row).await?;
     }
+    if let Some(raised) = &batch.raised {
+        raise(transaction, key, raised).await?;
+    }
+    if !batch.calls.is_empty() {
+        write_lines(transaction, key, &batch.calls).await?;
+    }
     if batch.lines.is_empty() {
         return Ok(());
     }
@@ -243,6 +253,18 @@ pub(super) async fn write_batch(
         key.task.0,
         key.attempt.0,
         i32::try_from(batch.lines.len()).unwrap_or(i32::MAX),
+    )
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+async fn raise(transaction: &mut Transaction<'_, Postgres>, key: &RunKey, raised: &Raised) -> Result<(), DbError> {
+    sqlx::query!(
+        "update governance_tasks set risk = greatest(risk, $2), risk_reasons = $3 where id = $1",
+        key.task.0,
+        raised.level as Risk,
+        json!(raised.reasons),
     )
     .execute(&mut **transaction)
     .await?;

@@ -54,6 +54,7 @@ impl Db {
                     evidence_kind: row.evidence_kind,
                     priority: row.priority,
                     risk: row.risk,
+                    risk_reasons: serde_json::from_value(row.risk_reasons).unwrap_or_default(),
                     payload: row.payload,
                     criteria: criteria_as_stored(&row.acceptance_criteria),
                     attempt: Attempt(row.attempt),

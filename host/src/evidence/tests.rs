@@ -19,6 +19,7 @@ fn task(criteria: Vec<Criterion>) -> Task {
         evidence_kind: EvidenceKind::MergedPullRequest,
         priority: Priority::Medium,
         risk: Risk::Low,
+        risk_reasons: vec![],
         payload: json!({"repository": "demo/sample", "base": "main", "changes": [{"path": "a.py", "content": "x"}]}),
         criteria,
         attempt: Attempt(1),

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
 use super::Call;
-use crate::task::LogLevel;
+use crate::task::{LogLevel, Risk};
 
 /// A line for the execution log.
 #[derive(Clone, Debug)]
@@ -46,6 +46,15 @@ pub enum Message {
         reply: Option<Reply>,
     },
     Log(LogLine),
+    /// The task's risk is higher from here on.
+    Raise(Raised),
+}
+
+/// A task's risk after a run raised it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Raised {
+    pub level: Risk,
+    pub reasons: Vec<String>,
 }
 
 /// Where the durable acknowledgement goes.

@@ -9,7 +9,7 @@ mod cursor;
 mod message;
 
 pub use cursor::{Cursor, Diverged, Next};
-pub use message::{LogLine, Message, NotDurable, Reply};
+pub use message::{LogLine, Message, NotDurable, Raised, Reply};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

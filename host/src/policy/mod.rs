@@ -1,18 +1,34 @@
 //! Decides what a run may do.
 //!
-//! Invariant: pure. No I/O, no clock; the default is deny; only this module makes a [`Granted`], and only for the
-//! action with exactly the arguments that it judged.
+//! The rules stand in `policies/`, in Cedar. This module turns a call into a question ([`Scope`]), asks ([`Policies`])
+//! and makes the authority to act ([`Granted`]) of a permission.
+//!
+//! Invariant: pure but for reading the policies' files at the start. No clock; the default is deny; only this module
+//! makes a [`Granted`], and only for the action with exactly the arguments that were judged.
 
 pub mod action;
+mod admission;
+pub mod case;
+mod engine;
 mod granted;
+mod harm;
+mod outside;
 mod paths;
+mod question;
+pub mod risk;
+mod scope;
+mod sql;
 
+pub use admission::{Admission, admit};
+pub use engine::{Asker, DEFAULT_DENY, Decision, Policies, PoliciesError, PolicySummary};
 pub use granted::Granted;
+pub use harm::{Harm, is_migration, is_sql};
+pub use question::{Action, Question};
+pub use risk::{Assessment, assess_task};
+pub use scope::{Authority, Scope};
 
-use crate::manifest::{BranchPattern, Manifest, RepositoryPattern};
-use crate::repo::{Branch, Repository, Sha};
-use crate::task::{Target, TaskId};
-use action::{CreateBranch, MergePullRequest, OpenPullRequest, PutFile};
+use crate::repo::{Repository, Sha};
+use crate::task::Risk;
 
 /// Longest commit message, pull request title and body, and largest file, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 4096;
@@ -20,12 +36,34 @@ pub const TITLE_BYTES_MAX: usize = 256;
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 pub const FILE_BYTES_MAX: usize = 1024 * 1024;
 
-/// Why an action is refused: the rule's id for the log, and what it means for the reader.
+/// Why an action is refused: the policies that did it, and what they mean for the reader.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message} [{rule}]")]
+#[error("{message} [{}]", .policies.join(", "))]
 pub struct Denied {
-    pub rule: &'static str,
+    pub policies: Vec<String>,
     pub message: String,
+}
+
+/// Why a permitted action waits for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Needed {
+    /// Policies that ask for the person.
+    pub policies: Vec<String>,
+    /// Of this very action.
+    pub risk: Risk,
+    pub reasons: Vec<String>,
+}
+
+/// A permitted action.
+#[derive(Debug)]
+pub struct Ruling<G> {
+    pub grant: G,
+    /// None where it may be done without a person.
+    pub needs: Option<Needed>,
+    /// What the permission stands on.
+    pub decision: Decision,
+    /// The action's own risk.
+    pub risk: Assessment,
 }
 
 /// What a pull request looks like to the host, for the decision to merge it.
@@ -36,8 +74,8 @@ pub struct MergeFacts {
     pub head_branch: String,
     pub base_branch: String,
     /// The commit that would be merged.
-    pub head: Sha,
-    /// Every commit that the base does not have, by GitHub's own comparison.
+    pub head: String,
+    /// Every commit that the base does not have, by GitHub's own comparison, oldest first.
     pub commits: Vec<Sha>,
     /// Whether GitHub's comparison was cut off.
     pub truncated: bool,
@@ -47,6 +85,45 @@ pub struct MergeFacts {
     pub own_commits: Vec<Sha>,
     /// Where files went that the base renamed since the branch left it: a merge carries changes there.
     pub base_renames: Vec<String>,
+    /// Files that the merge removes.
+    pub files_removed: usize,
+    /// What stands after the merge in the files whose content decides on the risk, by path.
+    pub contents: Vec<(String, Vec<u8>)>,
+}
+
+impl MergeFacts {
+    /// A merge that changes nothing: to ask whether the run may merge there at all.
+    fn none(repository: Repository, head_branch: String, base_branch: String) -> Self {
+        Self {
+            head_repository: Some(repository),
+            head_branch,
+            base_branch,
+            head: String::new(),
+            commits: Vec::new(),
+            truncated: false,
+            paths: Vec::new(),
+            own_commits: Vec::new(),
+            base_renames: Vec::new(),
+            files_removed: 0,
+            contents: Vec::new(),
+        }
+    }
+
+    fn newest_commit(&self) -> String {
+        self.commits.last().map(ToString::to_string).unwrap_or_default()
+    }
+
+    /// Every path that the merge touches.
+    fn touched(&self) -> impl Iterator<Item = &str> {
+        self.paths.iter().chain(&self.base_renames).map(String::as_str)
+    }
+
+    fn judged_files(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+        self.touched().map(|path| {
+            let content = self.contents.iter().find(|(known, _)| known == path);
+            (path, content.map(|(_, content)| content.as_slice()))
+        })
+    }
 }
 
 /// What GitHub says of a commit that a branch is to begin at.
@@ -54,180 +131,6 @@ pub struct MergeFacts {
 pub struct BranchFacts {
     /// Whether the task's base branch holds the commit, so that nothing but reviewed history gets a name.
     pub on_base: bool,
-}
-
-/// The authority of one run: its task and its role's manifest.
-#[derive(Debug, Clone, Copy)]
-pub struct Scope<'a> {
-    pub task: TaskId,
-    /// What the task's payload names; nothing else may be changed.
-    pub target: Option<&'a Target>,
-    pub manifest: &'a Manifest,
-}
-
-fn deny<T>(rule: &'static str, message: String) -> Result<T, Denied> {
-    Err(Denied { rule, message })
-}
-
-impl Scope<'_> {
-    /// Whether the run may read a repository.
-    pub fn read(&self, repository: &Repository) -> Result<(), Denied> {
-        let Some(grant) = &self.manifest.grants.github_read else {
-            return self.not_granted("github-read");
-        };
-        self.repository("github-read", &grant.as_ref().repositories, repository)
-    }
-
-    /// A branch begins at a commit of the base: a name for any other commit (a stranger's, from a fork) would let the
-    /// repository's CI run it with its secrets.
-    pub fn create_branch(&self, action: CreateBranch, facts: BranchFacts) -> Result<Granted<CreateBranch>, Denied> {
-        self.may_create_branch(&action)?;
-        if !facts.on_base {
-            return deny("branch-from-base", format!("{} is not a commit of the task's base branch", action.sha));
-        }
-        Ok(Granted::new(action))
-    }
-
-    /// What can be said of it before looking at the repository.
-    pub fn may_create_branch(&self, action: &CreateBranch) -> Result<(), Denied> {
-        self.write(&action.repository, &action.branch)
-    }
-
-    pub fn put_file(&self, action: PutFile) -> Result<Granted<PutFile>, Denied> {
-        self.write(&action.repository, &action.branch)?;
-        path_allowed(action.path.as_str())?;
-        Ok(Granted::new(action))
-    }
-
-    pub fn open_pull_request(&self, action: OpenPullRequest) -> Result<Granted<OpenPullRequest>, Denied> {
-        self.write(&action.repository, &action.head)?;
-        let Some(grant) = &self.manifest.grants.github_write else {
-            return self.not_granted("github-write");
-        };
-        self.base("github-write", &grant.as_ref().bases, action.base.as_str())?;
-        self.own_base(action.base.as_str())?;
-        Ok(Granted::new(action))
-    }
-
-    /// Whether the run may merge in a repository at all.
-    pub fn may_merge_in(&self, repository: &Repository) -> Result<(), Denied> {
-        let Some(grant) = &self.manifest.grants.github_merge else {
-            return self.not_granted("github-merge");
-        };
-        self.repository("github-merge", &grant.as_ref().repositories, repository)?;
-        self.own_repository(repository)
-    }
-
-    /// Merges only what this task made: its own branch, in the same repository, with nobody else's commits on it.
-    pub fn merge(&self, action: MergePullRequest, facts: &MergeFacts) -> Result<Granted<MergePullRequest>, Denied> {
-        let Some(grant) = &self.manifest.grants.github_merge else {
-            return self.not_granted("github-merge");
-        };
-        self.may_merge_in(&action.repository)?;
-        self.base("github-merge", &grant.as_ref().bases, &facts.base_branch)?;
-        self.own_base(&facts.base_branch)?;
-        if facts.head_repository.as_ref() != Some(&action.repository) {
-            return deny("merge-same-repository", "the pull request comes from another repository".to_owned());
-        }
-        if facts.head_branch != self.task.branch() {
-            return deny(
-                "merge-own-branch",
-                format!("the pull request's branch is {}, this task's is {}", facts.head_branch, self.task.branch()),
-            );
-        }
-        if facts.truncated {
-            return deny("merge-judged-whole", "the change is too large for GitHub to show whole".to_owned());
-        }
-        if let Some(foreign) = facts.commits.iter().find(|commit| !facts.own_commits.contains(commit)) {
-            return deny("merge-own-commits", format!("commit {foreign} was not made by a call of this task"));
-        }
-        if facts.head != action.head_sha || facts.commits.last() != Some(&action.head_sha) {
-            return deny("merge-judged-head", format!("{} is not the head that was judged", action.head_sha));
-        }
-        facts.paths.iter().chain(&facts.base_renames).try_for_each(|path| path_allowed(path))?;
-        Ok(Granted::new(action))
-    }
-
-    fn write(&self, repository: &Repository, branch: &Branch) -> Result<(), Denied> {
-        let Some(grant) = &self.manifest.grants.github_write else {
-            return self.not_granted("github-write");
-        };
-        self.repository("github-write", &grant.as_ref().repositories, repository)?;
-        self.own_repository(repository)?;
-        if branch.as_str() != self.task.branch() {
-            return deny(
-                "own-branch",
-                format!("branch {branch} is not this task's; it may write to {} only", self.task.branch()),
-            );
-        }
-        if !grant.as_ref().branches.iter().any(|pattern| pattern.matches(branch)) {
-            return deny(
-                "manifest-branches",
-                format!("branch {branch} matches none of github-write.branches in {}", self.manifest.path.display()),
-            );
-        }
-        Ok(())
-    }
-
-    fn own_repository(&self, repository: &Repository) -> Result<(), Denied> {
-        match self.target {
-            Some(target) if target.repository == *repository => Ok(()),
-            Some(target) => {
-                deny("own-repository", format!("{repository} is not the task's repository, {}", target.repository))
-            }
-            None => deny("own-repository", "the task's payload names no repository to change".to_owned()),
-        }
-    }
-
-    fn own_base(&self, base: &str) -> Result<(), Denied> {
-        match self.target {
-            Some(target) if target.base.as_str() == base => Ok(()),
-            Some(target) => deny("own-base", format!("{base:?} is not the task's base branch, {}", target.base)),
-            None => deny("own-base", "the task's payload names no base branch".to_owned()),
-        }
-    }
-
-    fn repository(
-        &self,
-        interface: &str,
-        patterns: &[RepositoryPattern],
-        repository: &Repository,
-    ) -> Result<(), Denied> {
-        if patterns.iter().any(|pattern| pattern.matches(repository)) {
-            return Ok(());
-        }
-        deny(
-            "manifest-repositories",
-            format!(
-                "repository {repository} is not granted; add \"{repository}\" to repositories of [grants.{interface}] in {}",
-                self.manifest.path.display()
-            ),
-        )
-    }
-
-    fn base(&self, interface: &str, patterns: &[BranchPattern], base: &str) -> Result<(), Denied> {
-        if Branch::parse(base).is_ok_and(|base| patterns.iter().any(|pattern| pattern.matches(&base))) {
-            return Ok(());
-        }
-        deny(
-            "manifest-bases",
-            format!(
-                "base branch {base:?} is not granted; see bases of [grants.{interface}] in {}",
-                self.manifest.path.display()
-            ),
-        )
-    }
-
-    fn not_granted<T>(&self, interface: &str) -> Result<T, Denied> {
-        deny("not-granted", format!("{} does not grant {interface}", self.manifest.path.display()))
-    }
-}
-
-fn path_allowed(path: &str) -> Result<(), Denied> {
-    match paths::runs_elsewhere(path) {
-        Some(why) => deny("authority-elsewhere", format!("path {path:?} {why}; no role may write it")),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -1,44 +1,50 @@
-//! Paths whose content acts with somebody else's authority: a push there runs with the CI's secrets before any merge,
-//! or changes who may approve.
+//! Paths as policies see them: as the most forgiving reader of a repository would take them. GitHub's own readers, and
+//! checkouts on case-insensitive disks, treat `.GitHub/` as `.github/`; Windows drops trailing dots and spaces.
 
-/// Folders and files that other CI services and deployment platforms read from whatever is pushed or merged.
-const CI_NAMES: &[&str] = &[
-    ".buildkite",
-    ".circleci",
-    ".drone.yml",
-    ".gitlab-ci.yml",
-    ".travis.yml",
-    ".woodpecker",
-    ".woodpecker.yml",
-    "azure-pipelines.yml",
-    "bitbucket-pipelines.yml",
-    "jenkinsfile",
-    "railway.json",
-    "railway.toml",
-];
+use std::collections::BTreeSet;
 
-/// Why no role may write the path, if so. Compared without regard to case: GitHub's own readers, and checkouts on
-/// case-insensitive disks, treat `.GitHub/` as `.github/`.
-pub(super) fn runs_elsewhere(path: &str) -> Option<&'static str> {
-    let lower = path.to_lowercase();
-    let parts: Vec<&str> = lower.split('/').map(|part| part.trim_end_matches([' ', '.'])).collect();
-    let file = parts.last().copied().unwrap_or_default();
-    let folder = |name: &str| parts.contains(&name);
-    if folder(".github") || folder(".git") {
-        return Some("configures GitHub or git itself");
+use super::question::Fact;
+
+/// Paths that a message names.
+const NAMED_MAX: usize = 5;
+
+/// `PathFacts` of the schema.
+pub(super) fn facts<'a>(paths: impl IntoIterator<Item = &'a str>) -> Fact {
+    let (mut names, mut files, mut extensions) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for path in paths {
+        let parts = parts(path);
+        if let Some(file) = parts.last() {
+            files.insert(file.clone());
+            extensions.extend(file.rsplit_once('.').map(|(_, extension)| extension.to_owned()));
+        }
+        names.extend(parts);
     }
-    if parts.iter().any(|part| CI_NAMES.contains(part)) {
-        return Some("configures what runs with a CI's or a platform's secrets");
+    let set = |values: BTreeSet<String>| Fact::Set(values.into_iter().collect());
+    Fact::Record(vec![("names", set(names)), ("files", set(files)), ("extensions", set(extensions))])
+}
+
+/// The parts of a path, folded.
+pub(super) fn parts(path: &str) -> Vec<String> {
+    // Characters that file systems ignore when they compare names (HFS+ drops them) must not hide one either.
+    let visible: String = path.to_lowercase().chars().filter(|char| !is_ignorable(*char)).collect();
+    visible
+        .split(['/', '\\'])
+        // NTFS: a name and its stream, `.git::$INDEX_ALLOCATION`; and the short name of `.git`.
+        .map(|part| part.split(':').next().unwrap_or_default().trim_end_matches([' ', '.']))
+        .map(|part| if part == "git~1" { ".git" } else { part }.to_owned())
+        .filter(|part| !part.is_empty())
+        .collect()
+}
+
+fn is_ignorable(char: char) -> bool {
+    matches!(char, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{ad}')
+}
+
+/// For a message: the first paths, and how many more.
+pub(super) fn named(paths: &[&str]) -> String {
+    let first: Vec<String> = paths.iter().take(NAMED_MAX).map(|path| format!("{path:?}")).collect();
+    match paths.len().saturating_sub(NAMED_MAX) {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
     }
-    if file == "codeowners" {
-        return Some("decides who must approve");
-    }
-    if file == ".gitmodules" || file == ".gitattributes" {
-        return Some("changes what other files are");
-    }
-    let extension = file.rsplit_once('.').map_or("", |(_, extension)| extension);
-    if file == "capabilities.toml" || file == "roles.lock" || extension == "cedar" || extension == "cedarschema" {
-        return Some("is a manifest or policy of this system");
-    }
-    None
 }

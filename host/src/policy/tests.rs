@@ -1,7 +1,11 @@
 use std::path::Path;
+use std::sync::Arc;
 
+use super::action::{CreateBranch, MergePullRequest, PutFile};
 use super::*;
-use crate::repo::RepoPath;
+use crate::manifest::Manifest;
+use crate::repo::{Branch, RepoPath};
+use crate::task::{Target, TaskId};
 
 fn manifest() -> Manifest {
     let source = r#"
@@ -31,6 +35,20 @@ bases = ["main"]
     Manifest::parse(Path::new("capabilities.toml"), source.to_owned()).unwrap()
 }
 
+fn authority() -> Authority {
+    Authority::new(Arc::new(Policies::shipped().unwrap()), Arc::new(manifest())).unwrap()
+}
+
+fn low() -> Assessment {
+    Assessment::new(Risk::Low, vec![])
+}
+
+fn refused_by<T: std::fmt::Debug>(answer: Result<T, Denied>, policy: &str) {
+    let denied = answer.unwrap_err();
+    assert!(denied.policies.iter().any(|id| id == policy), "{policy} is not among {denied:?}");
+    assert!(!denied.message.contains('{'), "an unfilled word: {denied}");
+}
+
 fn put(task: TaskId, path: &str) -> PutFile {
     PutFile {
         repository: Repository::parse("demo/sample").unwrap(),
@@ -55,34 +73,36 @@ fn facts(task: TaskId) -> MergeFacts {
         head_repository: Some(Repository::parse("demo/sample").unwrap()),
         head_branch: task.branch(),
         base_branch: "main".to_owned(),
-        head: sha('b'),
+        head: sha('b').to_string(),
         commits: vec![sha('a'), sha('b')],
         truncated: false,
         paths: vec!["core/a.py".to_owned()],
         own_commits: vec![sha('b'), sha('a')],
         base_renames: vec![],
+        files_removed: 0,
+        contents: vec![],
     }
 }
 
 #[test]
 fn a_run_writes_to_its_own_branch_only() {
-    let (manifest, task) = (manifest(), TaskId::generate());
+    let (authority, task, risk) = (authority(), TaskId::generate(), low());
     let target = target();
-    let scope = Scope { task, target: Some(&target), manifest: &manifest };
+    let scope = Scope { authority: &authority, task, task_type: "code", risk: &risk, target: Some(&target) };
     assert!(scope.put_file(put(task, "a.py")).is_ok());
     for branch in ["main", "feature/other", &TaskId::generate().branch(), &format!("{}-x", task.branch())] {
         let action = PutFile { branch: Branch::parse(branch).unwrap(), ..put(task, "a.py") };
-        assert_eq!(scope.put_file(action).unwrap_err().rule, "own-branch", "{branch}");
+        refused_by(scope.put_file(action), "scope.own-branch");
     }
     let other = PutFile { repository: Repository::parse("demo/other").unwrap(), ..put(task, "a.py") };
-    assert_eq!(scope.put_file(other).unwrap_err().rule, "manifest-repositories");
+    refused_by(scope.put_file(other), "prohibited.outside-capability-set");
 }
 
 #[test]
 fn what_runs_with_authority_elsewhere_is_never_written() {
-    let (manifest, task) = (manifest(), TaskId::generate());
+    let (authority, task, risk) = (authority(), TaskId::generate(), low());
     let target = target();
-    let scope = Scope { task, target: Some(&target), manifest: &manifest };
+    let scope = Scope { authority: &authority, task, task_type: "code", risk: &risk, target: Some(&target) };
     for path in [
         ".github/workflows/ci.yml",
         ".GitHub/workflows/ci.yml",
@@ -101,9 +121,9 @@ fn what_runs_with_authority_elsewhere_is_never_written() {
         "Jenkinsfile",
         "railway.toml",
     ] {
-        assert_eq!(scope.put_file(put(task, path)).unwrap_err().rule, "authority-elsewhere", "{path}");
+        refused_by(scope.put_file(put(task, path)), "prohibited.modify-rbac");
         let facts = MergeFacts { paths: vec![path.to_owned()], ..facts(task) };
-        assert_eq!(scope.merge(merge(), &facts).unwrap_err().rule, "authority-elsewhere", "{path}");
+        refused_by(scope.merge(merge(), &facts), "prohibited.modify-rbac");
     }
     for path in ["github/x.py", "codeowners.py", "a.git/x"] {
         assert!(scope.put_file(put(task, path)).is_ok(), "{path}");
@@ -116,51 +136,96 @@ fn merge() -> MergePullRequest {
 
 #[test]
 fn a_merge_is_of_this_tasks_work_and_nothing_else() {
-    let (manifest, task) = (manifest(), TaskId::generate());
+    let (authority, task, risk) = (authority(), TaskId::generate(), low());
     let target = target();
-    let scope = Scope { task, target: Some(&target), manifest: &manifest };
+    let scope = Scope { authority: &authority, task, task_type: "code", risk: &risk, target: Some(&target) };
     assert!(scope.merge(merge(), &facts(task)).is_ok());
-    let refused = |facts: MergeFacts, rule: &str| assert_eq!(scope.merge(merge(), &facts).unwrap_err().rule, rule);
-    refused(MergeFacts { head_repository: None, ..facts(task) }, "merge-same-repository");
+    let refused = |facts: MergeFacts, rule: &str| refused_by(scope.merge(merge(), &facts), rule);
+    refused(MergeFacts { head_repository: None, ..facts(task) }, "scope.merge-same-repository");
     refused(
         MergeFacts { head_repository: Repository::parse("fork/sample").ok(), ..facts(task) },
-        "merge-same-repository",
+        "scope.merge-same-repository",
     );
-    refused(MergeFacts { head_branch: "feature/x".to_owned(), ..facts(task) }, "merge-own-branch");
-    refused(MergeFacts { base_branch: "release".to_owned(), ..facts(task) }, "manifest-bases");
-    refused(MergeFacts { truncated: true, ..facts(task) }, "merge-judged-whole");
-    refused(MergeFacts { own_commits: vec![sha('b')], ..facts(task) }, "merge-own-commits");
-    refused(MergeFacts { commits: vec![sha('b'), sha('a')], ..facts(task) }, "merge-judged-head");
-    refused(MergeFacts { commits: vec![], ..facts(task) }, "merge-judged-head");
+    refused(MergeFacts { head_branch: "feature/x".to_owned(), ..facts(task) }, "scope.own-branch");
+    refused(MergeFacts { base_branch: "release".to_owned(), ..facts(task) }, "prohibited.outside-capability-set");
+    refused(MergeFacts { truncated: true, ..facts(task) }, "scope.merge-judged-whole");
+    refused(MergeFacts { own_commits: vec![sha('b')], ..facts(task) }, "scope.merge-own-commits");
+    refused(MergeFacts { commits: vec![sha('b'), sha('a')], ..facts(task) }, "scope.merge-judged-head");
+    refused(MergeFacts { commits: vec![], ..facts(task) }, "scope.merge-judged-head");
     let renamed = vec!["core/b.py".to_owned(), ".github/workflows/build.yml".to_owned()];
-    refused(MergeFacts { base_renames: renamed, ..facts(task) }, "authority-elsewhere");
+    refused(MergeFacts { base_renames: renamed, ..facts(task) }, "prohibited.modify-rbac");
     let elsewhere = Target { base: Branch::parse("release").unwrap(), ..target.clone() };
-    let scope = Scope { task, target: Some(&elsewhere), manifest: &manifest };
-    assert_eq!(scope.merge(merge(), &facts(task)).unwrap_err().rule, "own-base");
-    refused(MergeFacts { head: sha('a'), ..facts(task) }, "merge-judged-head");
+    let scope = Scope { authority: &authority, task, task_type: "code", risk: &risk, target: Some(&elsewhere) };
+    refused_by(scope.merge(merge(), &facts(task)), "scope.own-base");
+    refused(MergeFacts { head: sha('a').to_string(), ..facts(task) }, "scope.merge-judged-head");
 }
 
 #[test]
 fn a_run_changes_only_what_its_task_names() {
-    let (manifest, task) = (manifest(), TaskId::generate());
+    let (authority, task, risk) = (authority(), TaskId::generate(), low());
     let elsewhere = Target { repository: Repository::parse("demo/other").unwrap(), ..target() };
     for target in [None, Some(&elsewhere)] {
-        let scope = Scope { task, target, manifest: &manifest };
-        assert_eq!(scope.put_file(put(task, "a.py")).unwrap_err().rule, "own-repository");
-        assert_eq!(scope.merge(merge(), &facts(task)).unwrap_err().rule, "own-repository");
+        let scope = Scope { authority: &authority, task, task_type: "code", risk: &risk, target };
+        refused_by(scope.put_file(put(task, "a.py")), "scope.own-repository");
+        refused_by(scope.merge(merge(), &facts(task)), "scope.own-repository");
     }
 }
 
 #[test]
 fn a_branch_begins_at_a_commit_of_the_base() {
-    let (manifest, task, target) = (manifest(), TaskId::generate(), target());
-    let scope = Scope { task, target: Some(&target), manifest: &manifest };
+    let (authority, task, risk, target) = (authority(), TaskId::generate(), low(), target());
+    let scope = Scope { authority: &authority, task, task_type: "code", risk: &risk, target: Some(&target) };
     let action = || CreateBranch {
         repository: target.repository.clone(),
         branch: Branch::parse(&task.branch()).unwrap(),
         sha: sha('a'),
     };
     assert!(scope.create_branch(action(), BranchFacts { on_base: true }).is_ok());
-    let refused = scope.create_branch(action(), BranchFacts { on_base: false }).unwrap_err();
-    assert_eq!(refused.rule, "branch-from-base");
+    refused_by(scope.create_branch(action(), BranchFacts { on_base: false }), "scope.branch-from-base");
+}
+
+#[test]
+fn data_is_not_deleted() {
+    let (authority, task, risk) = (authority(), TaskId::generate(), low());
+    let target = target();
+    let scope = Scope { authority: &authority, task, task_type: "code", risk: &risk, target: Some(&target) };
+    let sql = |path: &str, text: &str| PutFile { content: text.as_bytes().to_vec(), ..put(task, path) };
+    let rule = "prohibited.delete-production-data";
+    refused_by(scope.put_file(sql("migrations/3.sql", "DROP/**/TABLE users")), rule);
+    refused_by(scope.put_file(sql("x.SQL", "truncate users")), rule);
+    assert!(scope.put_file(sql("notes.md", "drop table users")).is_ok());
+    let contents = vec![("db/x.sql".to_owned(), b"delete from users".to_vec())];
+    let facts_of = |contents| MergeFacts { paths: vec!["db/x.sql".to_owned()], contents, ..facts(task) };
+    refused_by(scope.merge(merge(), &facts_of(contents)), rule);
+    refused_by(scope.merge(merge(), &MergeFacts { files_removed: 11, ..facts(task) }), rule);
+    assert!(scope.merge(merge(), &MergeFacts { files_removed: 10, ..facts(task) }).is_ok());
+}
+
+#[test]
+fn high_risk_prepares_and_a_person_approves_what_takes_effect() {
+    let (authority, task, target) = (authority(), TaskId::generate(), target());
+    for (level, needs) in [(Risk::Low, false), (Risk::Medium, false), (Risk::High, true), (Risk::Critical, true)] {
+        let risk = Assessment::new(level, vec![]);
+        let scope = Scope { authority: &authority, task, task_type: "code", risk: &risk, target: Some(&target) };
+        assert!(scope.put_file(put(task, "a.py")).unwrap().needs.is_none(), "{level}");
+        assert_eq!(scope.merge(merge(), &facts(task)).unwrap().needs.is_some(), needs, "{level}");
+        assert_eq!(scope.start().is_some(), level == Risk::Critical, "{level}");
+    }
+    // What the change does counts, whatever the task was declared.
+    let risk = low();
+    let scope = Scope { authority: &authority, task, task_type: "code", risk: &risk, target: Some(&target) };
+    let facts = MergeFacts { paths: vec!["core/auth/permissions.py".to_owned()], ..facts(task) };
+    let needed = scope.merge(merge(), &facts).unwrap().needs.unwrap();
+    assert_eq!((needed.risk, needed.policies), (Risk::Critical, vec!["approval.high-risk".to_owned()]));
+    assert!(needed.reasons.iter().any(|reason| reason.contains("permissions.py")), "{:?}", needed.reasons);
+}
+
+#[test]
+fn nothing_completes_without_evidence_and_nobody_claims_other_types() {
+    let (authority, task, risk) = (authority(), TaskId::generate(), low());
+    let scope = Scope { authority: &authority, task, task_type: "code", risk: &risk, target: None };
+    assert!(scope.complete(true).is_ok());
+    refused_by(scope.complete(false), "prohibited.complete-without-evidence");
+    assert!(authority.may_claim("code").is_ok());
+    refused_by(authority.may_claim("planning"), "prohibited.claim-outside-capability-set");
 }

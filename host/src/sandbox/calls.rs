@@ -17,9 +17,10 @@ use super::determinism;
 use super::run::RunError;
 use super::state::RunState;
 use crate::github::{GitHub, GitHubError};
-use crate::journal::{self, Call, Message, Next, NotDurable, Outcome, Reply};
-use crate::policy::{Denied, Granted};
+use crate::journal::{self, Call, Message, Next, NotDurable, Outcome, Raised, Reply};
+use crate::policy::{Decision, Denied, Granted, Ruling};
 use crate::repo::{Branch, InvalidName};
+use crate::task::Risk;
 
 /// Tries to find out what became of a mutation whose answer was lost, and the pause before the second; it doubles.
 const RECONCILE_TRIES: u32 = 4;
@@ -119,7 +120,7 @@ pub(super) trait Mutation: Clone + Send + Sync + 'static {
         &self,
         state: &mut RunState,
         step: &StepName,
-    ) -> impl Future<Output = Result<Granted<Self::Action>, GuestError>> + Send;
+    ) -> impl Future<Output = Result<Ruling<Granted<Self::Action>>, GuestError>> + Send;
 
     fn act(
         github: GitHub,
@@ -139,7 +140,7 @@ impl RunState {
     pub(super) async fn read<T, F>(
         &mut self,
         call: Call,
-        allowed: Result<(), Denied>,
+        allowed: Result<Decision, Denied>,
         act: impl FnOnce(GitHub) -> F,
     ) -> Result<T, CallError>
     where
@@ -153,8 +154,8 @@ impl RunState {
         let began_at = determinism::now();
         let result = match (allowed, self.services.github.clone()) {
             (Err(denied), _) => Err(denied.into()),
-            (Ok(()), None) => Err(no_github()),
-            (Ok(()), Some(github)) => self.outside(act(github)).await?.map_err(GuestError::from),
+            (Ok(_), None) => Err(no_github()),
+            (Ok(_), Some(github)) => self.outside(act(github)).await?.map_err(GuestError::from),
         };
         let at = determinism::now();
         self.clock.move_to(at);
@@ -180,7 +181,7 @@ impl RunState {
             return self.finish(made, Ok(output)).await;
         }
         let grant = match mutation.decide(self, &step).await {
-            Ok(grant) => grant,
+            Ok(Ruling { grant, .. }) => grant,
             Err(error) => return self.finish(made, Err(error)).await,
         };
         if !unfinished {
@@ -218,6 +219,27 @@ impl RunState {
             return Err(RunError::Suspended { wake_at }.into());
         }
         self.finish(made, Ok(())).await
+    }
+
+    /// Raises the risk of this task, in this run and for every later one. Durable before it returns.
+    pub(super) async fn raise_risk(&mut self, call: Call, risk: Risk, reason: &str) -> Result<(), RunError> {
+        let next = self.advance(&call).await?;
+        self.risk.raise(risk, format!("a run of the task says: {reason}"));
+        let position = match next {
+            Next::Recorded(_, outcome) => {
+                self.clock.move_to(outcome.at);
+                return Ok(());
+            }
+            Next::Fresh(position) | Next::Unfinished(position, _) => position,
+        };
+        let at = determinism::now();
+        self.clock.move_to(at);
+        let raised = Raised { level: self.risk.level, reasons: self.risk.reasons.clone() };
+        self.send(Message::Raise(raised)).await?;
+        let (reply, durable) = oneshot::channel();
+        let made = Made { position, call, began_at: at };
+        self.send(made.done(json!({ "ok": null }), at, Some(reply))).await?;
+        acknowledged(durable).await
     }
 
     async fn advance(&mut self, call: &Call) -> Result<Next, RunError> {

@@ -12,6 +12,7 @@ use super::imports;
 use super::role::LoadedRole;
 use super::state::{RunState, Services};
 use crate::journal::{Diverged, Message, Step};
+use crate::policy::Authority;
 use crate::repo::Sha;
 use crate::task::{Claim, Failure, Task};
 
@@ -25,6 +26,7 @@ const HOSTCALL_FUEL_EXHAUSTED: &str = "fuel allocated for hostcalls has been exh
 #[derive(Debug)]
 pub struct RunInput {
     pub task: Arc<Task>,
+    pub authority: Arc<Authority>,
     /// What the journal of this attempt holds, in order.
     pub steps: Vec<Step>,
     /// Lines of the guest that the execution log has already.

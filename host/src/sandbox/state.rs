@@ -16,7 +16,7 @@ use super::run::{RunError, RunInput};
 use crate::github::GitHub;
 use crate::journal::{Cursor, Message};
 use crate::manifest::Manifest;
-use crate::policy::Scope;
+use crate::policy::{Assessment, Authority, Scope};
 use crate::repo::Sha;
 use crate::task::{LogLevel, Target, Task};
 
@@ -41,6 +41,10 @@ pub(super) struct RunState {
     /// What the task's payload names.
     pub(super) target: Option<Target>,
     pub(super) manifest: Arc<Manifest>,
+    /// The role under the host's policies.
+    pub(super) authority: Arc<Authority>,
+    /// The task's risk, as far as it has been raised.
+    pub(super) risk: Assessment,
     pub(super) services: Services,
     pub(super) outside: Handle,
     pub(super) recorder: mpsc::Sender<Message>,
@@ -62,7 +66,7 @@ pub(super) struct RunState {
 
 impl RunState {
     pub(super) fn new(manifest: Arc<Manifest>, services: Services, outside: Handle, input: RunInput) -> Self {
-        let RunInput { task, steps, log_lines, started_at, own_commits, recorder, act_until } = input;
+        let RunInput { task, authority, steps, log_lines, started_at, own_commits, recorder, act_until } = input;
         let limits = &manifest.limits;
         let log = LogBuffer::shared(limits.log_lines, limits.log_line_bytes, log_lines);
         let stdout = GuestOutput::new(Arc::clone(&log), LogLevel::Info, "stdout");
@@ -87,6 +91,8 @@ impl RunState {
             limiter: Limiter::new(limits.memory_mib),
             scratch: ScratchFiles::new(manifest.grants.scratch.as_ref().map(|grant| grant.as_ref().clone())),
             target: task.target(),
+            risk: Assessment::new(task.risk, task.risk_reasons.clone()),
+            authority,
             task,
             manifest,
             services,
@@ -106,7 +112,13 @@ impl RunState {
 
     /// The authority of this run.
     pub(super) fn scope(&self) -> Scope<'_> {
-        Scope { task: self.task.id, target: self.target.as_ref(), manifest: &self.manifest }
+        Scope {
+            authority: &self.authority,
+            task: self.task.id,
+            task_type: &self.task.task_type,
+            risk: &self.risk,
+            target: self.target.as_ref(),
+        }
     }
 
     /// Sends what the guest has said to the recorder.

@@ -26,6 +26,8 @@ pub struct Task {
     pub evidence_kind: EvidenceKind,
     pub priority: Priority,
     pub risk: Risk,
+    /// How it came to be: declared, assessed by the host, raised by a run.
+    pub risk_reasons: Vec<String>,
     pub payload: serde_json::Value,
     pub criteria: Vec<Criterion>,
     pub attempt: Attempt,
@@ -40,14 +42,20 @@ pub struct Target {
     pub base: Branch,
 }
 
+impl Target {
+    pub fn of_payload(payload: &serde_json::Value) -> Option<Self> {
+        let text = |key: &str| payload.get(key).and_then(serde_json::Value::as_str);
+        let repository = Repository::parse(text("repository")?).ok()?;
+        let base = Branch::parse(text("base").unwrap_or("main")).ok()?;
+        Some(Self { repository, base })
+    }
+}
+
 impl Task {
     /// The repository and base branch that the payload names: the only ones that a run of this task may change. None
     /// where it names none, and then nothing may be changed.
     pub fn target(&self) -> Option<Target> {
-        let text = |key: &str| self.payload.get(key).and_then(serde_json::Value::as_str);
-        let repository = Repository::parse(text("repository")?).ok()?;
-        let base = Branch::parse(text("base").unwrap_or("main")).ok()?;
-        Some(Target { repository, base })
+        Target::of_payload(&self.payload)
     }
 
     /// The branch that belongs to this task, and the only one that its runs may write to.

@@ -22,6 +22,7 @@ use crate::db::journal::{Batch, RunKey};
 use crate::db::outcomes::Ending;
 use crate::db::queue::{Claim, ClaimRequest};
 use crate::journal::NotDurable;
+use crate::policy::Authority;
 use crate::sandbox::{LoadedRole, RunEnd, RunError, RunInput, Sandbox, Services};
 use crate::task::{HostId, WorkerId};
 use ending::Cause;
@@ -57,6 +58,10 @@ pub struct Worker {
     pub sandbox: Arc<Sandbox>,
     pub services: Services,
     pub role: Arc<LoadedRole>,
+    /// The role under the host's policies.
+    pub authority: Arc<Authority>,
+    /// Of its manifest's task types, those that policy lets it claim.
+    pub task_types: Vec<String>,
     pub settings: WorkerSettings,
     pub host: HostId,
     /// The name it registered under.
@@ -109,7 +114,7 @@ impl Worker {
         let request = ClaimRequest {
             worker_id: &self.id,
             worker_type: &self.role.manifest.role.worker_type,
-            task_types: &self.role.manifest.role.task_types,
+            task_types: &self.task_types,
             lease: self.settings.lease,
             tasks_max: u32::try_from(free).unwrap_or(1),
         };
@@ -191,6 +196,7 @@ impl Worker {
         let started_at = run.started_at;
         let input = RunInput {
             task: Arc::clone(&task),
+            authority: Arc::clone(&self.authority),
             steps,
             log_lines: run.log_lines,
             started_at,
@@ -200,7 +206,7 @@ impl Worker {
         };
         let (end, batch) = tokio::join!(
             self.sandbox.run(&self.role, &self.services, input),
-            Recorder::new(self.db.clone(), key.clone()).record(messages),
+            Recorder::new(self.db.clone(), key.clone(), task.risk).record(messages),
         );
         // What could not be stored is not lost: the journal is short of it, and the run will be made again from there.
         let batch = batch.map_err(not_durable)?;

@@ -10,7 +10,8 @@ use tokio::sync::mpsc;
 
 use crate::db::Db;
 use crate::db::journal::{Batch, RunKey, StepRow};
-use crate::journal::{self, Call, Message, NotDurable, Outcome, Step};
+use crate::journal::{self, Call, LogLine, Message, NotDurable, Outcome, Step};
+use crate::task::{LogLevel, Risk};
 
 /// How long a log line may wait before it shows.
 const FLUSH_AFTER: Duration = Duration::from_millis(200);
@@ -33,11 +34,13 @@ pub(super) struct Recorder {
     key: RunKey,
     batch: Batch,
     batch_bytes: usize,
+    /// From medium risk on, every host call stands in the execution log.
+    log_calls: bool,
 }
 
 impl Recorder {
-    pub(super) fn new(db: Db, key: RunKey) -> Self {
-        Self { db, key, batch: Batch::default(), batch_bytes: 0 }
+    pub(super) fn new(db: Db, key: RunKey, risk: Risk) -> Self {
+        Self { db, key, batch: Batch::default(), batch_bytes: 0, log_calls: is_logged(risk) }
     }
 
     /// Records until the run is over. Returns what is left to be written with the end of the run.
@@ -66,13 +69,22 @@ impl Recorder {
                 self.batch.lines.push(line);
                 None
             }
+            Message::Raise(raised) => {
+                self.log_calls |= is_logged(raised.level);
+                self.batch.raised = Some(raised);
+                None
+            }
             Message::Intend { position, call, at, reply } => {
                 self.batch.steps.push(row(position, &call, at, None));
                 Some(reply)
             }
             Message::Done { position, call, began_at, result, at, reply } => {
                 self.batch_bytes += journal::weight(&result);
-                self.batch.steps.push(row(position, &call, began_at, Some(Outcome { result, at })));
+                let row = row(position, &call, began_at, Some(Outcome { result, at }));
+                if self.log_calls {
+                    self.batch.calls.extend(call_line(&row));
+                }
+                self.batch.steps.push(row);
                 reply
             }
         };
@@ -107,6 +119,28 @@ impl Recorder {
         self.batch_bytes = 0;
         Ok(())
     }
+}
+
+/// "Execute with logging" of the specification.
+fn is_logged(risk: Risk) -> bool {
+    risk >= Risk::Medium
+}
+
+/// What was called, with the arguments as the journal shows them, and how it ended.
+fn call_line(row: &StepRow) -> Option<LogLine> {
+    let StepRow { step, arguments } = row;
+    let outcome = step.outcome.as_ref()?;
+    let ended = match outcome.result.get("err") {
+        None => "ok".to_owned(),
+        Some(error) => shorten(error).to_string(),
+    };
+    let message = format!("{}. {}.{} {arguments}: {ended}", step.position, step.interface, step.function);
+    Some(LogLine {
+        level: LogLevel::Info,
+        action: "host_call",
+        message: message.replace('\0', "\u{2400}"),
+        at: outcome.at,
+    })
 }
 
 fn row(position: u32, call: &Call, intended_at: time::OffsetDateTime, outcome: Option<Outcome>) -> StepRow {

@@ -5,8 +5,9 @@ use crate::db::DbError;
 use crate::db::journal::RunKey;
 use crate::evidence::{self, Refusal, Verified, World};
 use crate::github::{GitHub, GitHubError, PullRequest};
+use crate::policy::{Assessment, Scope};
 use crate::repo::{RepoPath, Repository};
-use crate::task::{Claim, Criterion, EvidenceKind, Proof, Task};
+use crate::task::{Claim, Criterion, EvidenceKind, Proof, Target, Task};
 
 /// What came of a claim.
 #[derive(Debug)]
@@ -37,16 +38,31 @@ pub(super) async fn verify(worker: &Worker, task: &Task, key: &RunKey, claim: &C
             return Ok(Verdict::Unanswered(error.to_string()));
         }
     }
-    Ok(match evidence::judge(task, claim, &world) {
-        Ok(verified) => Verdict::Verified(Box::new(verified)),
-        Err(refusal) => Verdict::Refused(refusal),
+    let judged = evidence::judge(task, claim, &world);
+    // "Mark tasks complete without evidence" is a prohibited action like any other: policy has the last word.
+    let completed = may_complete(worker, task, judged.is_ok());
+    Ok(match (judged, completed) {
+        (Ok(verified), Ok(())) => Verdict::Verified(Box::new(verified)),
+        (Ok(_), Err(denied)) => Verdict::Refused(Refusal(denied)),
+        (Err(refusal), _) => Verdict::Refused(refusal),
     })
+}
+
+fn may_complete(worker: &Worker, task: &Task, verified: bool) -> Result<(), String> {
+    let (target, risk) = (task.target(), Assessment::new(task.risk, task.risk_reasons.clone()));
+    let scope = scope(worker, task, &risk, target.as_ref());
+    scope.complete(verified).map(drop).map_err(|denied| denied.to_string())
 }
 
 fn may_read(worker: &Worker, task: &Task, repository: &Repository) -> Result<(), String> {
     let target = task.target();
-    let scope = crate::policy::Scope { task: task.id, target: target.as_ref(), manifest: &worker.role.manifest };
-    scope.read(repository).map_err(|denied| denied.to_string())
+    let risk = Assessment::new(task.risk, task.risk_reasons.clone());
+    let scope = scope(worker, task, &risk, target.as_ref());
+    scope.read(repository).map(drop).map_err(|denied| denied.to_string())
+}
+
+fn scope<'a>(worker: &'a Worker, task: &'a Task, risk: &'a Assessment, target: Option<&'a Target>) -> Scope<'a> {
+    Scope { authority: &worker.authority, task: task.id, task_type: &task.task_type, risk, target }
 }
 
 async fn look(

@@ -2,14 +2,17 @@
 
 use serde_json::json;
 
-use crate::github::{GitHub, GitHubError, Merged, PullRequestState};
+use crate::github::{ChangedFile, FileStatus, GitHub, GitHubError, Merged, PullRequestState};
 use crate::journal::{Call, Effect};
 use crate::policy::action::MergePullRequest;
-use crate::policy::{Granted, MergeFacts};
-use crate::repo::{Repository, Sha};
+use crate::policy::{self, Granted, MergeFacts, Ruling};
+use crate::repo::{RepoPath, Repository, Sha};
 use crate::sandbox::bindings::juggernaut::host::github_merge::{self as wit, Host};
 use crate::sandbox::calls::{CallError, GuestError, Mutation, StepName};
 use crate::sandbox::state::RunState;
+
+/// SQL files and migrations of one change that are looked into.
+const JUDGED_FILES_MAX: usize = 50;
 
 impl Host for RunState {
     async fn merge(&mut self, repository: String, number: u64, head_sha: String) -> Result<wit::Merged, CallError> {
@@ -30,7 +33,7 @@ impl Mutation for MergePullRequest {
     type Action = Self;
     type Output = Merged;
 
-    async fn decide(&self, state: &mut RunState, _: &StepName) -> Result<Granted<Self>, GuestError> {
+    async fn decide(&self, state: &mut RunState, _: &StepName) -> Result<Ruling<Granted<Self>>, GuestError> {
         // The grant before any look at the world: a role without it learns nothing of the repository.
         state.scope().may_merge_in(&self.repository)?;
         let (github, _) = state.github_and_base()?;
@@ -38,7 +41,7 @@ impl Mutation for MergePullRequest {
         let gathered = state.outside(async move { gather(&github, &repository, number).await }).await;
         let mut facts = gathered.map_err(|error| GuestError::Unavailable(error.to_string()))??;
         facts.own_commits.clone_from(&state.own_commits);
-        if facts.head != self.head_sha {
+        if facts.head != self.head_sha.as_str() {
             let message = format!("the head is {} now, not {}; look again", facts.head, self.head_sha);
             return Err(GuestError::Conflict(message));
         }
@@ -69,6 +72,8 @@ async fn gather(github: &GitHub, repository: &Repository, number: u64) -> Result
     let head = pull_request.head_sha;
     let comparison = github.compare(repository, &pull_request.base_branch, head.as_str()).await?;
     let mut paths = Vec::new();
+    let files_removed = comparison.files.iter().filter(|file| file.status == FileStatus::Removed).count();
+    let contents = contents(github, repository, &comparison.files, head.as_str()).await?;
     for file in comparison.files {
         paths.push(file.path);
         paths.extend(file.previous_path);
@@ -85,11 +90,33 @@ async fn gather(github: &GitHub, repository: &Repository, number: u64) -> Result
         head_repository: pull_request.head_repository,
         head_branch: pull_request.head_branch,
         base_branch: pull_request.base_branch,
-        head,
+        head: head.to_string(),
         commits: comparison.commits,
         truncated,
         paths,
         own_commits: Vec::new(),
         base_renames,
+        files_removed,
+        contents,
     })
+}
+
+/// What the changed SQL and migrations hold: it decides on the risk.
+async fn contents(
+    github: &GitHub,
+    repository: &Repository,
+    files: &[ChangedFile],
+    head: &str,
+) -> Result<Vec<(String, Vec<u8>)>, GuestError> {
+    let judged = |file: &&ChangedFile| policy::is_sql(&file.path) || policy::is_migration(&file.path);
+    let mut contents = Vec::new();
+    for file in files.iter().filter(|file| file.status != FileStatus::Removed).filter(judged) {
+        if contents.len() == JUDGED_FILES_MAX {
+            let message = format!("the change holds more than {JUDGED_FILES_MAX} SQL files and migrations; split it");
+            return Err(GuestError::Invalid(message));
+        }
+        let path = RepoPath::parse(&file.path)?;
+        contents.push((file.path.clone(), github.file(repository, &path, head).await?.content));
+    }
+    Ok(contents)
 }

@@ -1,9 +1,15 @@
 //! `task`: what the role was given, and its log. Not journalled: the answers are the same at each start.
 
+use serde_json::json;
+
+use crate::journal::{Call, Effect};
 use crate::sandbox::bindings::juggernaut::host::task::{Assignment, Criterion, Host, Level, Risk};
 use crate::sandbox::output;
 use crate::sandbox::state::RunState;
 use crate::task;
+
+/// Of a reason to raise the risk, what is kept.
+const RAISE_REASON_BYTES_MAX: usize = 500;
 
 impl Host for RunState {
     async fn given(&mut self) -> wasmtime::Result<Assignment> {
@@ -44,6 +50,24 @@ impl Host for RunState {
         let pushed = output::lock(&self.log).push(level, "log", &message);
         pushed.map_err(wasmtime::Error::new)?;
         self.drain_log().await.map_err(wasmtime::Error::new)
+    }
+
+    async fn raise_risk(&mut self, risk: Risk, mut reason: String) -> wasmtime::Result<()> {
+        reason.truncate(reason.floor_char_boundary(RAISE_REASON_BYTES_MAX));
+        let reason = reason.replace('\0', "\u{2400}");
+        let risk = match risk {
+            Risk::Low => task::Risk::Low,
+            Risk::Medium => task::Risk::Medium,
+            Risk::High => task::Risk::High,
+            Risk::Critical => task::Risk::Critical,
+        };
+        let call = Call {
+            interface: "task",
+            function: "raise-risk",
+            effect: Effect::Write,
+            arguments: json!({ "risk": risk, "reason": reason }),
+        };
+        RunState::raise_risk(self, call, risk, &reason).await.map_err(wasmtime::Error::new)
     }
 
     async fn last_step(&mut self) -> wasmtime::Result<Option<u32>> {

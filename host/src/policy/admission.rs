@@ -1,0 +1,47 @@
+//! Whether a task may exist, how risky it is, and whether it waits for a person before it first runs.
+
+use super::engine::{Decision, Policies};
+use super::question::{Action, Question, Subject};
+use super::risk::{Assessment, assess_task};
+use super::scope::{attended, permitted, task_fact};
+use super::{Denied, Harm, Needed, Scope};
+use crate::task::{Target, TaskDraft, TaskId};
+
+/// What the host calls the beginning of a task, to policies.
+const START: &str = "start";
+
+/// A task that may exist.
+#[derive(Debug, Clone)]
+pub struct Admission {
+    pub decision: Decision,
+    /// Never less than declared.
+    pub risk: Assessment,
+    /// Why it waits for a person before its first run, if so.
+    pub start: Option<Needed>,
+}
+
+/// Judges a task that somebody wants to create.
+pub fn admit(policies: &Policies, creator: &str, id: TaskId, draft: &TaskDraft) -> Result<Admission, Denied> {
+    let asker = policies
+        .person(creator)
+        .map_err(|error| Denied { policies: vec![super::DEFAULT_DENY.to_owned()], message: error.to_string() })?;
+    let risk = assess_task(draft);
+    let target = Target::of_payload(&draft.payload);
+    let harm = Harm::of_payload(&draft.payload);
+    let question = Question {
+        action: Action::CreateTask,
+        subject: Subject::task(id),
+        facts: vec![("task", task_fact(id, &draft.task_type, &risk, target.as_ref())), ("harm", harm.fact())],
+        words: vec![("harm", harm.to_string())],
+    };
+    let decision = permitted(policies, &asker, &question)?;
+    let start = attended(policies, &asker, id, START, &risk, false);
+    Ok(Admission { decision, risk, start })
+}
+
+impl Scope<'_> {
+    /// Why the task waits for a person before it first runs, if so.
+    pub fn start(&self) -> Option<Needed> {
+        attended(&self.authority.policies, &self.authority.asker, self.task, START, self.risk, false)
+    }
+}

@@ -1,0 +1,123 @@
+use std::fs;
+
+use super::*;
+use crate::policy::question::Fact;
+use crate::policy::question::{Action, Question, Subject};
+
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+fn load(files: &[(&str, &str)]) -> Result<Policies, PoliciesError> {
+    Policies::load(folder(files).path())
+}
+
+fn claim(facts: Vec<(&'static str, Fact)>) -> Question {
+    let subject = Subject { kind: "Task", id: "any".to_owned() };
+    Question { action: Action::ClaimTask, subject, facts, words: vec![] }
+}
+
+fn code() -> Vec<(&'static str, Fact)> {
+    vec![("task_type", Fact::Text("code".to_owned()))]
+}
+
+fn executor(policies: &Policies) -> Asker {
+    policies.role("executor", "executor", &["code".to_owned()]).unwrap()
+}
+
+#[test]
+fn each_prohibited_action_has_its_forbid() {
+    let policies = Policies::shipped().unwrap();
+    for id in [
+        "prohibited.financial-transactions",
+        "prohibited.delete-production-data",
+        "prohibited.modify-rbac",
+        "prohibited.deploy-without-approval",
+        "prohibited.outside-capability-set",
+        "prohibited.complete-without-evidence",
+        "prohibited.claim-outside-capability-set",
+    ] {
+        let summary = policies.summaries().iter().find(|summary| summary.id == id).unwrap();
+        assert_eq!((summary.effect, summary.file.as_str()), ("forbid", "prohibited.cedar"), "{id}");
+        assert!(summary.says.is_some(), "{id}");
+    }
+}
+
+#[test]
+fn a_question_without_a_fact_that_a_forbid_needs_is_denied() {
+    let policies = Policies::shipped().unwrap();
+    let role = executor(&policies);
+    assert!(policies.decide(&role, &claim(code())).allowed);
+    // The schema refuses it already …
+    let decision = policies.decide(&role, &claim(vec![]));
+    assert!(!decision.allowed && !decision.errors.is_empty(), "{decision:?}");
+    let wrong = vec![("task_type", Fact::Bool(true))];
+    assert!(!policies.decide(&role, &claim(wrong)).allowed);
+}
+
+#[test]
+fn a_policy_that_fails_to_evaluate_denies() {
+    // … and past the schema: Cedar alone skips the forbid that fails, and allows.
+    let policies = Policies::shipped().unwrap();
+    let role = executor(&policies);
+    let action = policies.actions["claim_task"].clone();
+    let request = Request::new(role.uid.clone(), action, uid("Task", "any").unwrap(), Context::empty(), None).unwrap();
+    let cedar = policies.authorizer.is_authorized(&request, &policies.set, &role.entities);
+    assert_eq!(cedar.decision(), CedarDecision::Allow);
+    let ours = policies.evaluate(&request, &role.entities);
+    assert!(!ours.allowed, "{ours:?}");
+    assert_eq!(ours.policies, ["prohibited.claim-outside-capability-set"]);
+    assert!(!ours.errors.is_empty());
+}
+
+#[test]
+fn no_permit_overrides_a_prohibition() {
+    let permit = "@id(\"mine\") permit (principal, action, resource);";
+    let policies = load(&[("mine.cedar", permit)]).unwrap();
+    let role = executor(&policies);
+    let other = vec![("task_type", Fact::Text("planning".to_owned()))];
+    let decision = policies.decide(&role, &claim(other));
+    assert_eq!(decision.policies, ["prohibited.claim-outside-capability-set"]);
+    assert_ne!(policies.digest(), Policies::shipped().unwrap().digest());
+}
+
+#[test]
+fn the_default_is_deny() {
+    let policies = load(&[("capabilities.cedar", "")]).unwrap();
+    let decision = policies.decide(&executor(&policies), &claim(code()));
+    assert!(!decision.allowed);
+    assert_eq!(decision.policies, [DEFAULT_DENY]);
+}
+
+#[test]
+fn what_is_wrong_with_a_folder_is_said_before_the_start() {
+    for (files, says) in [
+        (&[("prohibited.cedar", "")][..], "can not be replaced"),
+        (&[("juggernaut.cedarschema", "entity Role;")], "can not be replaced"),
+        (&[("mine.cedar", "permit (principal, action, resource)")], "mine.cedar is not Cedar"),
+        (&[("mine.cedar", "permit (principal, action, resource);")], "has no @id"),
+        (&[("mine.cedar", "@id(\"scope.own-branch\") permit (principal, action, resource);")], "is taken"),
+        (&[("mine.cedar", "@id(\"a\") forbid (principal, action, resource) when { context.typo };")], "typo"),
+        (&[("mine.cedar", "@id(\"a\") permit (principal == ?principal, action, resource);")], "without slots"),
+        (&[("mine.cedar", "@id(\"a\") permit (principal, action == Action::\"fly\", resource);")], "fly"),
+        (
+            // Can never apply.
+            &[("mine.cedar", "@id(\"a\") forbid (principal is Endpoint, action, resource);")],
+            "a",
+        ),
+    ] {
+        let error = load(files).unwrap_err().to_string();
+        assert!(error.contains(says), "{files:?}: {error}");
+    }
+    assert!(Policies::load(Path::new("/nowhere")).is_err());
+}
+
+#[test]
+fn a_copy_of_the_shipped_folder_is_the_shipped_set() {
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies");
+    assert_eq!(Policies::load(&ours).unwrap().digest(), Policies::shipped().unwrap().digest());
+}

@@ -1,0 +1,134 @@
+//! `Harm` of the schema: what a change would destroy, as far as the host can read it.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use super::question::Fact;
+use super::{MergeFacts, paths, sql};
+
+/// Statements that a message names.
+const NAMED_MAX: usize = 5;
+/// Strings of a payload that are looked at as SQL.
+const SQL_KEYS: &[&str] = &["sql", "query", "queries", "statement", "statements", "migration", "migrations"];
+
+/// What a change would destroy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Harm {
+    destructive_sql: Vec<String>,
+    files_removed: usize,
+}
+
+impl Harm {
+    /// Of writing one file.
+    pub(super) fn of_file(path: &str, content: &[u8], replaces: bool) -> Self {
+        let mut harm = Self::default();
+        harm.look_at(path, content);
+        harm.files_removed = usize::from(replaces && content.is_empty());
+        harm
+    }
+
+    /// Of a merge: what GitHub says is removed, and what the changed SQL does.
+    pub(super) fn of_merge(facts: &MergeFacts) -> Self {
+        let mut harm = Self { files_removed: facts.files_removed, ..Self::default() };
+        for (path, content) in facts.judged_files() {
+            harm.look_at(path, content.unwrap_or_default());
+        }
+        harm
+    }
+
+    /// Of a task's payload: the files that it gives, and whatever it calls SQL.
+    pub fn of_payload(payload: &Value) -> Self {
+        let mut harm = Self::default();
+        harm.look_through(payload);
+        harm
+    }
+
+    fn look_through(&mut self, value: &Value) {
+        match value {
+            Value::Array(items) => items.iter().for_each(|item| self.look_through(item)),
+            Value::Object(fields) => {
+                if let (Some(path), Some(content)) = (text(fields, "path"), text(fields, "content")) {
+                    self.look_at(path, content.as_bytes());
+                }
+                for (key, value) in fields {
+                    if SQL_KEYS.contains(&key.to_lowercase().as_str()) {
+                        self.look_at_strings(key, value);
+                    }
+                    self.look_through(value);
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    fn look_at_strings(&mut self, key: &str, value: &Value) {
+        match value {
+            Value::String(text) => self.found(key, &sql::look(text)),
+            Value::Array(items) => items.iter().for_each(|item| self.look_at_strings(key, item)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {}
+        }
+    }
+
+    fn look_at(&mut self, path: &str, content: &[u8]) {
+        if is_sql(path) && !is_way_back(path) {
+            self.found(path, &sql::look(&String::from_utf8_lossy(content)));
+        }
+    }
+
+    fn found(&mut self, place: &str, findings: &sql::Findings) {
+        self.destructive_sql.extend(findings.destructive.iter().map(|what| format!("{what} in {place}")));
+    }
+
+    pub(super) fn fact(&self) -> Fact {
+        Fact::Record(vec![
+            ("destructive_sql", Fact::Set(self.destructive_sql.clone())),
+            ("files_removed", Fact::Number(i64::try_from(self.files_removed).unwrap_or(i64::MAX))),
+        ])
+    }
+}
+
+impl fmt::Display for Harm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts: Vec<String> = self.destructive_sql.iter().take(NAMED_MAX).cloned().collect();
+        if self.files_removed > 0 {
+            parts.push(format!("{} files removed or emptied", self.files_removed));
+        }
+        f.write_str(&parts.join(", "))
+    }
+}
+
+fn text<'a>(fields: &'a serde_json::Map<String, Value>, key: &str) -> Option<&'a str> {
+    fields.get(key).and_then(Value::as_str)
+}
+
+/// Whether a file is SQL by its name.
+pub fn is_sql(path: &str) -> bool {
+    let parts = paths::parts(path);
+    let extension = parts.last().and_then(|file| file.rsplit_once('.')).map(|(_, extension)| extension);
+    matches!(extension, Some("sql" | "psql" | "pgsql" | "ddl" | "dml" | "mysql" | "tsql" | "plsql"))
+}
+
+/// Whether a file lies in a folder of schema migrations.
+pub fn is_migration(path: &str) -> bool {
+    let parts = paths::parts(path);
+    let folders = &parts[..parts.len().saturating_sub(1)];
+    folders
+        .iter()
+        .any(|folder| matches!(folder.as_str(), "migrations" | "migration" | "migrate" | "alembic" | "flyway"))
+}
+
+/// The way back of a migration drops what the way there created; it runs only when a person rolls back. It raises
+/// the risk instead.
+pub(super) fn is_way_back(path: &str) -> bool {
+    let parts = paths::parts(path);
+    parts.last().is_some_and(|file| {
+        file.rsplit_once('.').is_some_and(|(stem, _)| {
+            stem == "down" || stem.ends_with(".down") || stem.ends_with("_down") || stem.ends_with("-down")
+        })
+    })
+}
+
+pub(super) fn look_at_sql(content: &[u8]) -> sql::Findings {
+    sql::look(&String::from_utf8_lossy(content))
+}

@@ -1,0 +1,92 @@
+//! What of a call the manifest does not grant, and which line would grant it.
+
+use super::question::Fact;
+use crate::manifest::{BranchPattern, Manifest, RepositoryPattern};
+use crate::repo::{Branch, Repository};
+
+/// Names of what is outside the manifest (see `outside` in the schema), each with its remedy.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Outside(Vec<(&'static str, String)>);
+
+impl Outside {
+    pub(super) fn fact(&self) -> Fact {
+        Fact::Set(self.0.iter().map(|(name, _)| (*name).to_owned()).collect())
+    }
+
+    pub(super) fn remedy(&self) -> String {
+        self.0.iter().map(|(_, remedy)| remedy.as_str()).collect::<Vec<_>>().join("; ")
+    }
+
+    pub(super) fn interface(manifest: &Manifest, interface: &str) -> Self {
+        Self(vec![("interface", format!("{} does not grant {interface}", manifest.path.display()))])
+    }
+
+    pub(super) fn add(&mut self, name: &'static str, remedy: String) {
+        self.0.push((name, remedy));
+    }
+
+    fn repository(
+        &mut self,
+        manifest: &Manifest,
+        interface: &str,
+        granted: &[RepositoryPattern],
+        repository: &Repository,
+    ) {
+        if !granted.iter().any(|pattern| pattern.matches(repository)) {
+            let manifest = manifest.path.display();
+            self.add(
+                "repositories",
+                format!(
+                    "repository {repository} is not granted; add \"{repository}\" to repositories of \
+                     [grants.{interface}] in {manifest}"
+                ),
+            );
+        }
+    }
+
+    fn base(&mut self, manifest: &Manifest, interface: &str, granted: &[BranchPattern], base: &str) {
+        if !Branch::parse(base).is_ok_and(|base| granted.iter().any(|pattern| pattern.matches(&base))) {
+            let manifest = manifest.path.display();
+            self.add(
+                "bases",
+                format!("base branch {base:?} is not granted; see bases of [grants.{interface}] in {manifest}"),
+            );
+        }
+    }
+}
+
+pub(super) fn read(manifest: &Manifest, repository: &Repository) -> Outside {
+    let Some(grant) = &manifest.grants.github_read else {
+        return Outside::interface(manifest, "github-read");
+    };
+    let mut outside = Outside::default();
+    outside.repository(manifest, "github-read", &grant.as_ref().repositories, repository);
+    outside
+}
+
+pub(super) fn write(manifest: &Manifest, repository: &Repository, branch: &Branch, base: Option<&str>) -> Outside {
+    let Some(grant) = &manifest.grants.github_write else {
+        return Outside::interface(manifest, "github-write");
+    };
+    let grant = grant.as_ref();
+    let mut outside = Outside::default();
+    outside.repository(manifest, "github-write", &grant.repositories, repository);
+    if !grant.branches.iter().any(|pattern| pattern.matches(branch)) {
+        let manifest = manifest.path.display();
+        outside.add("branches", format!("branch {branch} matches none of github-write.branches in {manifest}"));
+    }
+    if let Some(base) = base {
+        outside.base(manifest, "github-write", &grant.bases, base);
+    }
+    outside
+}
+
+pub(super) fn merge(manifest: &Manifest, repository: &Repository, base: &str) -> Outside {
+    let Some(grant) = &manifest.grants.github_merge else {
+        return Outside::interface(manifest, "github-merge");
+    };
+    let mut outside = Outside::default();
+    outside.repository(manifest, "github-merge", &grant.as_ref().repositories, repository);
+    outside.base(manifest, "github-merge", &grant.as_ref().bases, base);
+    outside
+}

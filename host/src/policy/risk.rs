@@ -1,0 +1,233 @@
+//! "Risk Assessment" of the specification: what the host itself makes of a task and of a change.
+//!
+//! Invariant: risk is only ever raised, whoever asks, and each step up keeps its reason.
+
+use serde_json::Value;
+
+use super::harm::{is_migration, is_sql, is_way_back, look_at_sql};
+use super::paths;
+use crate::task::{Risk, TaskDraft};
+
+/// Reasons that are kept.
+const REASONS_MAX: usize = 20;
+/// A change of more files than this is a new feature rather than a minor fix.
+const FILES_MINOR_MAX: usize = 10;
+
+/// Security changes and financial operations: critical.
+const CRITICAL_WORDS: &[&str] = &[
+    "acl",
+    "authentication",
+    "authorization",
+    "authz",
+    "billing",
+    "crypto",
+    "cryptography",
+    "iam",
+    "oauth",
+    "password",
+    "passwords",
+    "payment",
+    "payments",
+    "permission",
+    "permissions",
+    "rbac",
+    "secret",
+    "secrets",
+    "security",
+];
+/// What production is made of: high.
+const HIGH_NAMES: &[&str] = &[
+    "compose.yaml",
+    "compose.yml",
+    "containerfile",
+    "deploy",
+    "deployment",
+    "deployments",
+    "docker-compose.yaml",
+    "docker-compose.yml",
+    "dockerfile",
+    "fly.toml",
+    "helm",
+    "k8s",
+    "kubernetes",
+    "netlify.toml",
+    "procfile",
+    "render.yaml",
+    "terraform",
+    "vercel.json",
+];
+/// What a project is built from: medium.
+const MEDIUM_NAMES: &[&str] = &[
+    "build.gradle",
+    "build.rs",
+    "cargo.lock",
+    "cargo.toml",
+    "gemfile",
+    "go.mod",
+    "makefile",
+    "package-lock.json",
+    "package.json",
+    "pom.xml",
+    "pyproject.toml",
+    "requirements.txt",
+    "setup.cfg",
+    "setup.py",
+    "uv.lock",
+    "yarn.lock",
+];
+
+/// A level of risk, and how it came to be.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Assessment {
+    pub level: Risk,
+    pub reasons: Vec<String>,
+}
+
+impl Assessment {
+    pub fn new(level: Risk, reasons: Vec<String>) -> Self {
+        Self { level, reasons }
+    }
+
+    /// Raises it; a lower level changes nothing.
+    pub fn raise(&mut self, level: Risk, reason: impl Into<String>) {
+        let reason = reason.into();
+        if level <= Risk::Low || self.reasons.contains(&reason) {
+            return;
+        }
+        if level > self.level {
+            self.level = level;
+            self.reasons.insert(0, format!("{level}: {reason}"));
+        } else if !self.reasons.iter().any(|known| known.ends_with(&reason)) {
+            self.reasons.push(format!("{level}: {reason}"));
+        }
+        self.reasons.truncate(REASONS_MAX);
+    }
+
+    /// What writing a file means. `content` is none where nobody has looked.
+    pub(super) fn raise_for_file(&mut self, path: &str, content: Option<&[u8]>) {
+        let parts = paths::parts(path);
+        let words = || parts.iter().flat_map(|part| part.split(|char: char| !char.is_alphanumeric()));
+        if let Some(word) = words().find(|word| CRITICAL_WORDS.contains(word)) {
+            self.raise(Risk::Critical, format!("{path:?} is about {word}: security or money"));
+        }
+        if let Some(name) = parts.iter().find(|part| HIGH_NAMES.contains(&part.as_str())) {
+            self.raise(Risk::High, format!("{path:?} decides what runs in production ({name})"));
+        }
+        if let Some(name) = parts.iter().find(|part| MEDIUM_NAMES.contains(&part.as_str())) {
+            self.raise(Risk::Medium, format!("{path:?} decides what the project is built from ({name})"));
+        }
+        if is_sql(path) || is_migration(path) {
+            self.raise_for_migration(path, content);
+        }
+    }
+
+    fn raise_for_migration(&mut self, path: &str, content: Option<&[u8]>) {
+        self.raise(Risk::Medium, format!("{path:?} changes a schema"));
+        let Some(content) = content else { return };
+        let found = look_at_sql(content);
+        if found.changes_rows {
+            self.raise(Risk::High, format!("{path:?} changes rows: a data migration"));
+        }
+        if found.unreadable {
+            self.raise(Risk::High, format!("{path:?} holds SQL that can not be read before it runs"));
+        }
+        let deletes = !found.destructive.is_empty() || (!is_sql(path) && drops_in_code(content));
+        if deletes && (is_way_back(path) || !is_sql(path)) {
+            self.raise(Risk::High, format!("{path:?} can delete data when it is run"));
+        }
+    }
+
+    pub(super) fn raise_for_size(&mut self, files: usize) {
+        if files > FILES_MINOR_MAX {
+            self.raise(Risk::Medium, format!("{files} files: more than a minor fix"));
+        }
+    }
+}
+
+/// Migrations that are written in a programming language.
+fn drops_in_code(content: &[u8]) -> bool {
+    const CALLS: &[&str] = &[
+        "drop_table",
+        "drop_column",
+        "droptable",
+        "dropcolumn",
+        "deletemodel",
+        "removefield",
+        "delete_all",
+        "truncate",
+    ];
+    let text = String::from_utf8_lossy(content).to_lowercase();
+    CALLS.iter().any(|call| text.contains(call))
+}
+
+/// What a task is, as it is asked for: never less than its creator declares.
+pub fn assess_task(draft: &TaskDraft) -> Assessment {
+    let mut assessment = Assessment::new(draft.risk, Vec::new());
+    if draft.risk > Risk::Low {
+        assessment.reasons.push(format!("{}: declared by its creator", draft.risk));
+    }
+    if draft.payload.get("instructions").is_some_and(Value::is_string) {
+        assessment.raise(Risk::Medium, "a language model writes the change");
+    }
+    let changes = draft.payload.get("changes").and_then(Value::as_array);
+    let changes = changes.map(Vec::as_slice).unwrap_or_default();
+    for change in changes {
+        let text = |key: &str| change.get(key).and_then(Value::as_str);
+        if let Some(path) = text("path") {
+            assessment.raise_for_file(path, text("content").map(str::as_bytes));
+        }
+    }
+    assessment.raise_for_size(changes.len());
+    assessment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(path: &str, content: &str) -> Risk {
+        let mut assessment = Assessment::new(Risk::Low, vec![]);
+        assessment.raise_for_file(path, Some(content.as_bytes()));
+        assert_eq!(assessment.level > Risk::Low, !assessment.reasons.is_empty(), "{path}");
+        assessment.level
+    }
+
+    #[test]
+    fn the_levels_are_those_of_the_specification() {
+        for (path, content, level) in [
+            ("README.md", "", Risk::Low),
+            ("tests/test_memory.py", "x", Risk::Low),
+            ("core/memory.py", "x", Risk::Low),
+            ("core/author.py", "x", Risk::Low),
+            ("pyproject.toml", "x", Risk::Medium),
+            ("db/schema.sql", "create table a (b int)", Risk::Medium),
+            ("migrations/0002_x.py", "add_column", Risk::Medium),
+            ("migrations/0002_x.sql", "update a set b = 1", Risk::High),
+            ("migrations/0002_x.sql", "do $$ begin execute 'dr' || x; end $$", Risk::High),
+            ("migrations/0002.down.sql", "drop table a", Risk::High),
+            ("alembic/versions/1.py", "op.drop_table('a')", Risk::High),
+            ("Dockerfile", "FROM x", Risk::High),
+            ("infra/Terraform/main.tf", "", Risk::High),
+            ("core/auth/permissions.py", "", Risk::Critical),
+            ("Core/RBAC.py", "", Risk::Critical),
+            ("app/payments.py", "", Risk::Critical),
+        ] {
+            assert_eq!(of(path, content), level, "{path}: {content}");
+        }
+    }
+
+    #[test]
+    fn nothing_lowers_it() {
+        let mut assessment = Assessment::new(Risk::High, vec!["high: declared by its creator".to_owned()]);
+        assessment.raise(Risk::Medium, "a small thing");
+        assessment.raise(Risk::Low, "nothing");
+        assert_eq!(assessment.level, Risk::High);
+        assessment.raise(Risk::Critical, "a large thing");
+        assert_eq!(assessment.level, Risk::Critical);
+        assert_eq!(assessment.reasons[0], "critical: a large thing");
+        for number in 0..100 {
+            assessment.raise(Risk::Critical, format!("thing {number}"));
+        }
+        assert_eq!(assessment.reasons.len(), REASONS_MAX);
+    }
+}

@@ -149,7 +149,7 @@ async fn somebody_elses_commit_on_the_branch_is_not_merged() {
     // Also where the role takes the foreign head for its own: the next attempt finds the branch as it is.
     retry(&host, &task).await;
     let failed = host.wait_for(&task, "failed", LIMIT).await;
-    assert!(failed["error_message"].as_str().unwrap().contains("merge-own-commits"), "{failed}");
+    assert!(failed["error_message"].as_str().unwrap().contains("scope.merge-own-commits"), "{failed}");
     assert_eq!(forge.git(&["log", "--format=%s", "main"]).lines().count(), 1);
 }
 
@@ -168,7 +168,7 @@ async fn a_merge_does_not_follow_a_rename_into_a_workflow() {
     forge.rename_on_main("ci/build.yml", ".github/workflows/build.yml");
     forge.release().await;
     let failed = host.wait_for(&task, "failed", LIMIT).await;
-    assert!(failed["error_message"].as_str().unwrap().contains("authority-elsewhere"), "{failed}");
+    assert!(failed["error_message"].as_str().unwrap().contains("prohibited.modify-rbac"), "{failed}");
     assert_eq!(forge.git(&["show", "main:.github/workflows/build.yml"]), long);
 }
 
@@ -248,7 +248,7 @@ async fn what_the_executor_can_not_do_fails_with_a_reason() {
         ),
         (
             json!({ "repository": "demo/sample", "changes": [{ "path": ".github/workflows/x.yml", "content": "b" }] }),
-            "authority-elsewhere",
+            "prohibited.modify-rbac",
         ),
         (json!({ "repository": "demo/sample", "changes": [{ "path": "../x", "content": "b" }] }), "path"),
     ] {

@@ -11,6 +11,7 @@ mod code_task;
 mod crash;
 mod dependencies;
 mod lifecycle;
+mod policy;
 mod queue;
 mod refused;
 mod sandbox;

@@ -16,7 +16,8 @@ const MANIFEST: &str = "capabilities.toml";
 
 /// Built and tested together. Cargo unifies features over what a command selects, so that another selection would
 /// compile wasmtime a second time.
-pub(crate) const TESTED_PACKAGES: [&str; 6] = ["-p", "juggernaut", "-p", "forge", "-p", "juggernaut-tests"];
+pub(crate) const TESTED_PACKAGES: [&str; 8] =
+    ["-p", "juggernaut", "-p", "forge", "-p", "juggernaut-tests", "-p", "quality"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Profile {

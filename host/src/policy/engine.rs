@@ -31,6 +31,8 @@ const REPLACEABLE: &[(&str, &str)] = &[
 /// Files of a policy folder, and bytes of one of them.
 const FILES_MAX: usize = 100;
 const FILE_BYTES_MAX: u64 = 1 << 20;
+/// Stack for one evaluation; Cedar wants 100 KiB to be left at each step.
+const STACK_BYTES: usize = 512 << 10;
 /// Stands where no policy determined the answer.
 pub const DEFAULT_DENY: &str = "default-deny";
 
@@ -184,10 +186,14 @@ impl Policies {
 
     /// Evaluates all policies. Whatever goes wrong is a denial.
     pub fn decide(&self, asker: &Asker, question: &Question) -> Decision {
-        match self.request(asker, question) {
+        // On a stack of its own: Cedar measures how much is left of the thread's, and a guest's call comes on a
+        // fiber's stack, where that measure means nothing.
+        stacker::grow(STACK_BYTES, || match self.request(asker, question) {
             Ok(request) => self.evaluate(&request, &asker.entities),
-            Err(problem) => Decision { allowed: false, policies: vec![DEFAULT_DENY.to_owned()], errors: vec![problem] },
-        }
+            Err(problem) => {
+                Decision { allowed: false, policies: vec![DEFAULT_DENY.to_owned()], errors: vec![problem] }
+            }
+        })
     }
 
     fn request(&self, asker: &Asker, question: &Question) -> Result<Request, String> {

@@ -39,6 +39,21 @@ fn run(task: Assignment) -> Result<Evidence, Failure> {
         "writes" => return writes(&task, payload["foreign"].as_str().unwrap_or_default()),
         "partial" => return partial(),
         "diverge" => return diverge(),
+        "raise" => {
+            let risk = |name: &str| match name {
+                "medium" => juggernaut_guest::Risk::Medium,
+                "high" => juggernaut_guest::Risk::High,
+                "critical" => juggernaut_guest::Risk::Critical,
+                _ => juggernaut_guest::Risk::Low,
+            };
+            for level in payload["levels"].as_array().into_iter().flatten() {
+                juggernaut_guest::task::raise_risk(
+                    risk(level.as_str().unwrap_or_default()),
+                    "because\0 of \u{202e}reasons",
+                );
+                github_read::get_branch("demo/sample", "main").map(drop).unwrap_or_default();
+            }
+        }
         "nul" => info!("a\0b"),
         other => return Err(Failure::final_(format!("no such harm: {other:?}"))),
     }

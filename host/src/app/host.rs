@@ -11,8 +11,9 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use super::{roles, sweeper};
-use crate::config::{DatabaseConfig, GitHubSettings, WorkerConfig};
+use crate::config::{DatabaseConfig, EgressSettings, GitHubSettings, WorkerConfig};
 use crate::db::{Db, Readiness};
+use crate::egress::{Guard, Loopback, WebClient};
 use crate::github::{GitHub, GitHubConfig};
 use crate::http::{self, ApiState};
 use crate::sandbox::{LoadedRole, Sandbox, SandboxConfig, Services};
@@ -31,6 +32,7 @@ pub struct HostSettings {
     pub database: DatabaseConfig,
     pub listen: SocketAddr,
     pub github: GitHubSettings,
+    pub egress: EgressSettings,
     pub worker: WorkerConfig,
 }
 
@@ -58,7 +60,7 @@ impl Host {
         }
         let sandbox = Arc::new(Sandbox::new(&sandbox_config(&settings.worker))?);
         let loaded = roles::load(&sandbox, &settings.worker)?;
-        let services = Services { github: github(&settings.github)? };
+        let services = Services { github: github(&settings.github)?, web: web(settings.egress)? };
         let listener = TcpListener::bind(settings.listen)
             .await
             .with_context(|| format!("can not listen on {}; choose another with JUGGERNAUT_LISTEN", settings.listen))?;
@@ -137,6 +139,15 @@ fn github(settings: &GitHubSettings) -> Result<Option<GitHub>> {
     }
     let config = GitHubConfig { api_url, token, user_agent: USER_AGENT.to_owned() };
     Ok(Some(GitHub::new(config).context("the GitHub client can not be made")?))
+}
+
+fn web(settings: EgressSettings) -> Result<WebClient> {
+    let EgressSettings { loopback_allowed } = settings;
+    if loopback_allowed {
+        warn!("JUGGERNAUT_EGRESS_LOOPBACK=allow: roles may fetch from this machine; never set it on a server");
+    }
+    let loopback = if loopback_allowed { Loopback::Allowed } else { Loopback::Refused };
+    Ok(WebClient::new(Guard::new(loopback), USER_AGENT)?)
 }
 
 async fn start_workers(

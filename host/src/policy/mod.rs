@@ -4,6 +4,7 @@
 //! action with exactly the arguments that it judged.
 
 pub mod action;
+mod fetch;
 mod granted;
 mod paths;
 

@@ -27,6 +27,17 @@ bases = ["main"]
 [grants.github-merge]
 repositories = ["demo/sample"]
 bases = ["main"]
+[grants.http-fetch]
+response_kib_max = 64
+timeout_ms_max = 1000
+[[grants.http-fetch.targets]]
+host = "docs.rs"
+methods = ["GET", "HEAD"]
+paths = ["/crate/", "/about"]
+[[grants.http-fetch.targets]]
+host = "*.example.org"
+methods = ["GET"]
+paths = ["/"]
 "#;
     Manifest::parse(Path::new("capabilities.toml"), source.to_owned()).unwrap()
 }
@@ -163,4 +174,40 @@ fn a_branch_begins_at_a_commit_of_the_base() {
     assert!(scope.create_branch(action(), BranchFacts { on_base: true }).is_ok());
     let refused = scope.create_branch(action(), BranchFacts { on_base: false }).unwrap_err();
     assert_eq!(refused.rule, "branch-from-base");
+}
+
+#[test]
+fn a_fetch_is_granted_by_one_target_with_host_method_and_path() {
+    use crate::web::{Method, WebTarget};
+
+    let (manifest, task) = (manifest(), TaskId::generate());
+    let scope = Scope { task, target: None, manifest: &manifest };
+    let fetch = |url: &str, method| scope.fetch(&WebTarget::parse(url).unwrap(), method).map_err(|denied| denied.rule);
+    for (url, method, expected) in [
+        ("https://docs.rs/crate/serde", Method::Get, Ok(())),
+        ("https://DOCS.rs:443/%63rate/serde?x=1#y", Method::Head, Ok(())),
+        ("https://docs.rs/about", Method::Get, Ok(())),
+        ("https://a.example.org/anything", Method::Get, Ok(())),
+        ("https://a.example.org/crate/", Method::Head, Err("manifest-methods")),
+        ("https://docs.rs/", Method::Get, Err("manifest-paths")),
+        ("https://docs.rs/crate", Method::Get, Err("manifest-paths")),
+        ("https://docs.rs/Crate/serde", Method::Get, Err("manifest-paths")),
+        ("https://docs.rs/aboutus", Method::Get, Err("manifest-paths")),
+        ("https://docs.rs/graphql", Method::Get, Err("manifest-paths")),
+        ("https://docs.rs:8443/crate/serde", Method::Get, Err("manifest-hosts")),
+        ("https://docs.rs.evil.example/crate/", Method::Get, Err("manifest-hosts")),
+        ("https://example.org/", Method::Get, Err("manifest-hosts")),
+        ("https://a.b.example.org/", Method::Get, Err("manifest-hosts")),
+        ("https://dоcs.rs/crate/serde", Method::Get, Err("manifest-hosts")),
+        ("https://api.stripe.com/v1/charges", Method::Get, Err("manifest-hosts")),
+        ("https://docs.rs/crate/serde?_method=DELETE", Method::Get, Err("method-override")),
+        ("https://docs.rs/crate/serde?%24httpMethod=PUT", Method::Get, Err("method-override")),
+        ("https://docs.rs/crate/serde", Method::Post, Err("safe-methods")),
+        ("https://docs.rs/crate/serde", Method::Delete, Err("safe-methods")),
+    ] {
+        assert_eq!(fetch(url, method), expected, "{method} {url}");
+    }
+    let denied = scope.fetch(&WebTarget::parse("https://docs.rs:8443/").unwrap(), Method::Get).unwrap_err();
+    let remedy = "add [[grants.http-fetch.targets]] with host = \"docs.rs:8443\" in capabilities.toml [manifest-hosts]";
+    assert!(denied.to_string().ends_with(remedy), "{denied}");
 }

@@ -98,6 +98,18 @@ pub mod scratch {
     pub use crate::bindings::juggernaut::host::scratch::*;
 }
 
+/// Looking at the web.
+#[cfg(feature = "http-fetch")]
+pub mod http_fetch {
+    use crate::Error;
+    pub use crate::bindings::juggernaut::host::http_fetch::*;
+
+    /// A GET without headers.
+    pub fn get(url: impl Into<String>) -> Result<Response, Error> {
+        fetch(&Request { method: Method::Get, url: url.into(), headers: Vec::new() })
+    }
+}
+
 /// Makes a function the role: `fn(Assignment) -> Result<Evidence, Failure>`.
 #[macro_export]
 macro_rules! role {

@@ -11,8 +11,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "worker", "http", "localdb", "db", "sandbox", "github", "policy", "manifest", "journal", "task", "repo",
-            "config",
+            "worker", "http", "localdb", "db", "sandbox", "github", "egress", "policy", "manifest", "journal", "task",
+            "repo", "config",
         ],
     ),
     ("worker", &["db", "sandbox", "evidence", "github", "policy", "manifest", "journal", "task", "repo"]),
@@ -21,16 +21,19 @@ const LAYERS: &[(&str, &[&str])] = &[
     // All SQL. `config` for how the database is reached.
     ("db", &["evidence", "journal", "task", "repo", "config"]),
     // Never db, http or worker: what a run writes down leaves by channel.
-    ("sandbox", &["github", "policy", "manifest", "journal", "task", "repo"]),
+    ("sandbox", &["github", "egress", "policy", "manifest", "journal", "task", "repo", "web"]),
     // `github` for the shape of a pull request; no call is made.
     ("evidence", &["github", "journal", "task", "repo"]),
     // `policy` for the authority to change anything.
     ("github", &["policy", "repo"]),
-    ("policy", &["manifest", "task", "repo"]),
-    ("manifest", &["repo"]),
+    // `policy` for its answer to each hop.
+    ("egress", &["policy", "web"]),
+    ("policy", &["manifest", "task", "repo", "web"]),
+    ("manifest", &["repo", "web"]),
     ("journal", &["task", "repo"]),
     ("task", &["repo"]),
     ("repo", &[]),
+    ("web", &[]),
     ("config", &[]),
 ];
 

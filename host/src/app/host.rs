@@ -11,8 +11,9 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use super::{policies, roles, sweeper};
-use crate::config::{DatabaseConfig, GitHubSettings, WorkerConfig};
+use crate::config::{DatabaseConfig, EgressSettings, GitHubSettings, WorkerConfig};
 use crate::db::{Db, Readiness};
+use crate::egress::{Guard, Loopback, WebClient};
 use crate::github::{GitHub, GitHubConfig};
 use crate::http::{self, ApiState};
 use crate::policy::{Authority, Policies};
@@ -32,6 +33,7 @@ pub struct HostSettings {
     pub database: DatabaseConfig,
     pub listen: SocketAddr,
     pub github: GitHubSettings,
+    pub egress: EgressSettings,
     pub worker: WorkerConfig,
 }
 
@@ -60,7 +62,7 @@ impl Host {
         let sandbox = Arc::new(Sandbox::new(&sandbox_config(&settings.worker))?);
         let policies = Arc::new(policies::load(settings.worker.policies_dir.as_deref())?);
         let loaded = roles::load(&sandbox, &settings.worker)?;
-        let services = Services { github: github(&settings.github)? };
+        let services = Services { github: github(&settings.github)?, web: web(settings.egress)? };
         let listener = TcpListener::bind(settings.listen)
             .await
             .with_context(|| format!("can not listen on {}; choose another with JUGGERNAUT_LISTEN", settings.listen))?;
@@ -152,6 +154,15 @@ fn claimable(authority: &Authority) -> Vec<String> {
         }
     };
     role.task_types.iter().filter(may).cloned().collect()
+}
+
+fn web(settings: EgressSettings) -> Result<WebClient> {
+    let EgressSettings { loopback_allowed } = settings;
+    if loopback_allowed {
+        warn!("JUGGERNAUT_EGRESS_LOOPBACK=allow: roles may fetch from this machine; never set it on a server");
+    }
+    let loopback = if loopback_allowed { Loopback::Allowed } else { Loopback::Refused };
+    Ok(WebClient::new(Guard::new(loopback), USER_AGENT)?)
 }
 
 async fn start_workers(

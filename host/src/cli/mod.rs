@@ -23,7 +23,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{self, DatabaseConfig, Env, HostConfig, LogConfig, LogFormat, WorkerConfig};
+use crate::config::{self, DatabaseConfig, EgressSettings, Env, HostConfig, LogConfig, LogFormat, WorkerConfig};
 use args::{Arguments, Command, DevArguments, RoleCommand, TaskCommand};
 use output::{Output, note};
 
@@ -107,6 +107,7 @@ fn dev_options(arguments: DevArguments, env: Env<'_>) -> anyhow::Result<hooks::D
         forge_seeds,
         forge_checks,
         database: DatabaseConfig::if_set(env)?,
+        egress: EgressSettings::from_env(env)?,
         worker: WorkerConfig::from_env(env)?,
     })
 }

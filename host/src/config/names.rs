@@ -68,6 +68,8 @@ names! {
         "seconds, 0 to 3600", Some("30"), "30", false;
     JUGGERNAUT_LOG_RETENTION_DAYS: "How long the execution log is kept",
         "days, 1 to 36500", Some("90"), "90", false;
+    JUGGERNAUT_EGRESS_LOOPBACK: "Whether roles may fetch from this machine: for development and tests alone, on a server it opens what listens there",
+        "allow or refuse", Some("refuse"), "refuse", false;
     RUST_LOG: "What the host logs about itself",
         "tracing filter", Some("info"), "info,juggernaut=debug", false;
     JUGGERNAUT_LOG_FORMAT: "Shape of the host's own log lines",

@@ -84,6 +84,24 @@ impl ModelSettings {
     }
 }
 
+/// What roles may reach on the web beside public hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EgressSettings {
+    pub loopback_allowed: bool,
+}
+
+impl EgressSettings {
+    pub fn from_env(env: Env<'_>) -> Result<Self, ConfigError> {
+        let name = &names::JUGGERNAUT_EGRESS_LOOPBACK;
+        let value = env.text_or_default(name)?;
+        match value.as_str() {
+            "allow" => Ok(Self { loopback_allowed: true }),
+            "refuse" => Ok(Self { loopback_allowed: false }),
+            _ => Err(wrong_value(name, &value, "is neither allow nor refuse")),
+        }
+    }
+}
+
 /// How this host works through the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerConfig {
@@ -163,6 +181,7 @@ pub struct HostConfig {
     pub server: ServerConfig,
     pub github: GitHubSettings,
     pub model: ModelSettings,
+    pub egress: EgressSettings,
     pub worker: WorkerConfig,
     pub log: LogConfig,
 }
@@ -174,6 +193,7 @@ impl HostConfig {
             server: ServerConfig::from_env(env)?,
             github: GitHubSettings::from_env(env)?,
             model: ModelSettings::from_env(env)?,
+            egress: EgressSettings::from_env(env)?,
             worker: WorkerConfig::from_env(env)?,
             log: LogConfig::from_env(env)?,
         })

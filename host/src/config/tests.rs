@@ -103,14 +103,39 @@ fn secrets_never_appear() {
 
 #[test]
 fn a_service_that_gets_a_secret_is_https_or_this_machine() {
-    let accepted = |url: &str| with(&[("OPENROUTER_BASE_URL", url)], ModelSettings::from_env).is_ok();
+    let accepted = |url: &str| {
+        let model = with(&[("OPENROUTER_BASE_URL", url)], ModelSettings::from_env).is_ok();
+        assert_eq!(model, with(&[("GITHUB_API_URL", url)], GitHubSettings::from_env).is_ok(), "{url}");
+        model
+    };
     for url in ["https://example.org/v1", "http://127.0.0.1:99", "http://[::1]:99/x", "http://localhost:1"] {
         assert!(accepted(url), "{url}");
     }
-    for url in
-        ["http://example.org", "http://10.0.0.1", "http://localhost.evil.org", "ftp://localhost", "https://h/?a=b", "x"]
-    {
+    for url in [
+        "http://example.org",
+        "http://10.0.0.1",
+        "http://localhost.evil.org",
+        "ftp://localhost",
+        "https://h/?a=b",
+        "x",
+        "http://[::ffff:10.0.0.1]",
+        "http://0.0.0.0",
+        "http://127.0.0.1@example.org",
+        "http://localhost.",
+        "HTTP://h",
+    ] {
         assert!(!accepted(url), "{url}");
+    }
+}
+
+#[test]
+fn this_machine_is_opened_to_roles_by_one_word_alone() {
+    let read = |value: &str| with(&[("JUGGERNAUT_EGRESS_LOOPBACK", value)], EgressSettings::from_env);
+    assert!(!with(&[], EgressSettings::from_env).unwrap().loopback_allowed);
+    assert!(read("allow").unwrap().loopback_allowed);
+    assert!(!read("refuse").unwrap().loopback_allowed && !read("").unwrap().loopback_allowed);
+    for value in ["true", "1", "Allow", "yes", "allow,refuse"] {
+        assert!(read(value).unwrap_err().to_string().contains("is neither allow nor refuse"), "{value}");
     }
 }
 

@@ -38,10 +38,12 @@ pub enum Interface {
     GithubMerge,
     Timer,
     Scratch,
+    HttpFetch,
 }
 
 impl Interface {
-    pub const ALL: &[Self] = &[Self::GithubRead, Self::GithubWrite, Self::GithubMerge, Self::Timer, Self::Scratch];
+    pub const ALL: &[Self] =
+        &[Self::GithubRead, Self::GithubWrite, Self::GithubMerge, Self::Timer, Self::Scratch, Self::HttpFetch];
 
     /// As in the WIT package and as the key under `[grants]`.
     pub fn name(self) -> &'static str {
@@ -51,6 +53,7 @@ impl Interface {
             Self::GithubMerge => "github-merge",
             Self::Timer => "timer",
             Self::Scratch => "scratch",
+            Self::HttpFetch => "http-fetch",
         }
     }
 

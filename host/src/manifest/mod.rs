@@ -6,6 +6,7 @@
 mod interface;
 mod pattern;
 mod schema;
+mod web;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use sha2::{Digest, Sha256};
 pub use interface::{ALWAYS, Interface, PACKAGE_VERSION, WASI_ALLOWED};
 pub use pattern::{BranchPattern, RepositoryPattern};
 pub use schema::{GithubMerge, GithubRead, GithubWrite, Grants, Limits, Role, Scratch, Timer};
+pub use web::{HostPattern, HttpFetch, HttpTarget, PathPrefix};
 
 /// The file's name in a role's directory.
 pub const FILE_NAME: &str = "capabilities.toml";

@@ -5,7 +5,7 @@ use std::ops::{Range, RangeInclusive};
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-use super::{BranchPattern, Interface, RepositoryPattern};
+use super::{BranchPattern, HttpFetch, Interface, RepositoryPattern};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,6 +59,7 @@ pub struct Grants {
     pub github_merge: Option<Spanned<GithubMerge>>,
     pub timer: Option<Spanned<Timer>>,
     pub scratch: Option<Spanned<Scratch>>,
+    pub http_fetch: Option<Spanned<HttpFetch>>,
 }
 
 /// Read files, pull requests and checks.
@@ -133,7 +134,7 @@ fn check_role(role: &Role) -> Result<(), String> {
     Ok(())
 }
 
-fn within<T: PartialOrd + Copy + std::fmt::Display>(
+pub(super) fn within<T: PartialOrd + Copy + std::fmt::Display>(
     key: &str,
     value: T,
     range: &RangeInclusive<T>,
@@ -165,11 +166,12 @@ impl Grants {
             Interface::GithubMerge => self.github_merge.as_ref().map(Spanned::span),
             Interface::Timer => self.timer.as_ref().map(Spanned::span),
             Interface::Scratch => self.scratch.as_ref().map(Spanned::span),
+            Interface::HttpFetch => self.http_fetch.as_ref().map(Spanned::span),
         }
     }
 
     fn check(&self) -> Result<(), Problem> {
-        let Self { github_read, github_write, github_merge, timer, scratch } = self;
+        let Self { github_read, github_write, github_merge, timer, scratch, http_fetch } = self;
         if let Some(read) = github_read {
             not_empty(read.span(), "github-read.repositories", read.as_ref().repositories.len())?;
         }
@@ -190,6 +192,9 @@ impl Grants {
             let at = |message| (scratch.span(), message);
             within("scratch.quota_kib", scratch.as_ref().quota_kib, &(1..=1_048_576)).map_err(at)?;
             within("scratch.files_max", scratch.as_ref().files_max, &(1..=10_000)).map_err(at)?;
+        }
+        if let Some(fetch) = http_fetch {
+            fetch.as_ref().check().map_err(|(span, message)| (span.unwrap_or_else(|| fetch.span()), message))?;
         }
         Ok(())
     }

@@ -61,6 +61,59 @@ fn mistakes_name_file_line_and_remedy() {
     }
 }
 
+/// What an http-fetch grant may not say, with the line of the target that says it.
+#[test]
+fn mistakes_in_a_web_grant_name_the_target() {
+    const FETCH: &str = r#"
+[grants.http-fetch]
+response_kib_max = 512
+timeout_ms_max = 10_000
+
+[[grants.http-fetch.targets]]
+host = "docs.rs"
+methods = ["GET", "HEAD"]
+paths = ["/crate/"]
+
+[[grants.http-fetch.targets]]
+host = "*.example.org"
+methods = ["GET"]
+paths = ["/"]
+"#;
+    let good = format!("{GOOD}{FETCH}");
+    let manifest = parse(&good).unwrap();
+    assert_eq!(manifest.line_of_grant(Interface::HttpFetch), Some(22));
+    for (was, becomes, wanted) in [
+        ("\"*.example.org\"", "\"*\"", ":32: host \"*\" has a wildcard other than one leading"),
+        ("\"*.example.org\"", "\"*.org\"", ":32: host \"*.org\" has a wildcard for names that anybody can have"),
+        ("\"docs.rs\"", "\"https://docs.rs\"", ":27: host"),
+        ("\"docs.rs\"", "\"docs.rs\"\nport = 1", ":28: unknown field `port`"),
+        ("[\"GET\"]", "[\"POST\"]", ":31: methods of *.example.org has POST; http-fetch only looks"),
+        ("[\"GET\"]", "[\"get\"]", ":33: unknown variant `get`, expected one of `GET`"),
+        ("[\"GET\"]", "[]", ":31: methods of *.example.org is empty"),
+        ("[\"/\"]", "[]", ":31: number of paths of *.example.org = 0 is out of range: 1 to 64"),
+        ("[\"/\"]", "[\"/a/*\"]", ":34: path \"/a/*\" has one of * ? # %"),
+        ("\"/crate/\"", "\"/crate/../\"", ":29: path \"/crate/../\" has a '.' or '..' part"),
+        (
+            "response_kib_max = 512",
+            "response_kib_max = 4097",
+            ":22: http-fetch.response_kib_max = 4097 is out of range",
+        ),
+        (
+            "timeout_ms_max = 10_000",
+            "timeout_ms_max = 60_001",
+            ":22: http-fetch.timeout_ms_max = 60001 is out of range",
+        ),
+        ("timeout_ms_max = 10_000\n", "", "missing field `timeout_ms_max`"),
+    ] {
+        let source = good.replacen(was, becomes, 1);
+        assert_ne!(source, good, "{was}");
+        let error = parse(&source).expect_err(becomes);
+        assert!(error.contains(wanted), "{becomes}: {error}");
+    }
+    let none = good.split("[[grants").next().unwrap().to_owned();
+    assert!(parse(&none).unwrap_err().contains("missing field `targets`"));
+}
+
 #[test]
 fn patterns_match_whole_parts() {
     let repository = |text: &str| crate::repo::Repository::parse(text).unwrap();

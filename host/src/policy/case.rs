@@ -11,6 +11,7 @@ use super::action::{CreateBranch, MergePullRequest, OpenPullRequest, PutFile};
 use super::{Assessment, Authority, BranchFacts, Denied, MergeFacts, Needed, Ruling, Scope, admit};
 use crate::repo::{Branch, RepoPath, Repository, Sha};
 use crate::task::{Risk, Target, TaskDraft, TaskId};
+use crate::web::{Method, WebTarget};
 
 /// Stands for the task's own branch in the arguments of a case.
 const OWN_BRANCH: &str = "{branch}";
@@ -146,6 +147,11 @@ pub fn explain(authority: &Authority, task: &CaseTask, call: &CaseCall) -> Resul
             let (action, facts) = arguments.merge(target.as_ref())?;
             Explained::of(scope.merge(action, &facts), &risk)
         }
+        "http-fetch.fetch" | "http-send.send" => arguments.web(&scope, &call.call, &risk)?,
+        "deploy.dispatch" => {
+            let workflow = arguments.text("workflow")?;
+            Explained::of(scope.deploy(&arguments.repository()?, &workflow, arguments.granted()), &risk)
+        }
         "task.create" => match admit(&authority.policies, "somebody", id, &task.draft) {
             Ok(admission) => match admission.start {
                 Some(needed) => Explained::needed(needed),
@@ -200,6 +206,31 @@ impl Arguments<'_> {
     fn sha(&self, key: &str) -> Result<Sha, String> {
         let sha = self.text(key).unwrap_or_else(|_| "a".repeat(40));
         Sha::parse(&sha).map_err(|error| error.to_string())
+    }
+
+    /// Capabilities that a case may speak of before a manifest can grant them.
+    fn granted(&self) -> bool {
+        self.fact("granted").and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    fn web(&self, scope: &Scope<'_>, call: &str, risk: &Assessment) -> Result<Explained, String> {
+        let method = self.text("method").unwrap_or_else(|_| "GET".to_owned());
+        let target = match WebTarget::parse(&self.text("url")?) {
+            Ok(target) => target,
+            // What is no address reaches no policy.
+            Err(error) => {
+                let denied = Denied { policies: vec!["invalid-url".to_owned()], message: error.to_string() };
+                return Ok(Explained::denied(denied, risk));
+            }
+        };
+        if call == "http-send.send" {
+            return Ok(Explained::of(scope.send(&target, &method, self.granted()), risk));
+        }
+        let method = serde_json::from_value::<Method>(json!(method)).map_err(|error| format!("method: {error}"))?;
+        Ok(match scope.fetch(&target, method) {
+            Ok(decision) => Explained::allowed(decision.policies, risk),
+            Err(denied) => Explained::denied(denied, risk),
+        })
     }
 
     fn create_branch(&self) -> Result<CreateBranch, String> {

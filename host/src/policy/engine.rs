@@ -190,9 +190,7 @@ impl Policies {
         // fiber's stack, where that measure means nothing.
         stacker::grow(STACK_BYTES, || match self.request(asker, question) {
             Ok(request) => self.evaluate(&request, &asker.entities),
-            Err(problem) => {
-                Decision { allowed: false, policies: vec![DEFAULT_DENY.to_owned()], errors: vec![problem] }
-            }
+            Err(problem) => Decision { allowed: false, policies: vec![DEFAULT_DENY.to_owned()], errors: vec![problem] },
         })
     }
 

@@ -10,6 +10,7 @@ pub mod action;
 mod admission;
 pub mod case;
 mod engine;
+mod fetch;
 mod granted;
 mod harm;
 mod outside;

@@ -1,8 +1,9 @@
 //! What of a call the manifest does not grant, and which line would grant it.
 
 use super::question::Fact;
-use crate::manifest::{BranchPattern, Manifest, RepositoryPattern};
+use crate::manifest::{BranchPattern, HttpTarget, Manifest, RepositoryPattern};
 use crate::repo::{Branch, Repository};
+use crate::web::{Method, WebTarget};
 
 /// Names of what is outside the manifest (see `outside` in the schema), each with its remedy.
 #[derive(Debug, Clone, Default)]
@@ -88,5 +89,43 @@ pub(super) fn merge(manifest: &Manifest, repository: &Repository, base: &str) ->
     let mut outside = Outside::default();
     outside.repository(manifest, "github-merge", &grant.as_ref().repositories, repository);
     outside.base(manifest, "github-merge", &grant.as_ref().bases, base);
+    outside
+}
+
+pub(super) fn fetch(manifest: &Manifest, target: &WebTarget, method: Method) -> Outside {
+    let Some(grant) = &manifest.grants.http_fetch else {
+        return Outside::interface(manifest, "http-fetch");
+    };
+    let mut outside = Outside::default();
+    let place = manifest.path.display();
+    let targets = grant.as_ref().targets.iter().map(toml::Spanned::as_ref);
+    let of_host: Vec<&HttpTarget> = targets.filter(|granted| granted.host.matches(target)).collect();
+    if of_host.is_empty() {
+        let port =
+            if target.is_https() && target.is_default_port() { String::new() } else { format!(":{}", target.port()) };
+        let host = format!("{}{port}", target.host());
+        let remedy =
+            format!("host {host} is not granted; add [[grants.http-fetch.targets]] with host = \"{host}\" in {place}");
+        outside.add("hosts", remedy);
+        return outside;
+    }
+    let of_method: Vec<_> = of_host.into_iter().filter(|granted| granted.methods.contains(&method)).collect();
+    let Some(first) = of_method.first() else {
+        let host = target.host();
+        let remedy = format!(
+            "{method} of {host} is not granted; add \"{method}\" to methods of its http-fetch target in {place}"
+        );
+        outside.add("methods", remedy);
+        return outside;
+    };
+    if !of_method.iter().any(|granted| granted.paths.iter().any(|prefix| prefix.matches(target))) {
+        let path: String = target.path().chars().take(200).collect();
+        let remedy = format!(
+            "path {path:?} of {} is not granted; add it, or a prefix of it, to paths of the http-fetch target {} in {place}",
+            target.host(),
+            first.host
+        );
+        outside.add("paths", remedy);
+    }
     outside
 }

@@ -207,7 +207,7 @@ impl Scope<'_> {
         self.ask(action, Subject::repository(repository), outside, facts, words)
     }
 
-    fn ask(
+    pub(super) fn ask(
         &self,
         action: Action,
         subject: Subject,
@@ -223,7 +223,13 @@ impl Scope<'_> {
     }
 
     /// The second question: may what is permitted be done without a person?
-    fn ruling<A>(&self, action: Action, decision: Decision, risk: Assessment, granted: A) -> Ruling<Granted<A>> {
+    pub(super) fn ruling<A>(
+        &self,
+        action: Action,
+        decision: Decision,
+        risk: Assessment,
+        granted: A,
+    ) -> Ruling<Granted<A>> {
         let needs = attended(
             &self.authority.policies,
             &self.authority.asker,

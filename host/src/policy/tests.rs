@@ -31,6 +31,17 @@ bases = ["main"]
 [grants.github-merge]
 repositories = ["demo/sample"]
 bases = ["main"]
+[grants.http-fetch]
+response_kib_max = 64
+timeout_ms_max = 1000
+[[grants.http-fetch.targets]]
+host = "docs.rs"
+methods = ["GET", "HEAD"]
+paths = ["/crate/", "/about"]
+[[grants.http-fetch.targets]]
+host = "*.example.org"
+methods = ["GET"]
+paths = ["/"]
 "#;
     Manifest::parse(Path::new("capabilities.toml"), source.to_owned()).unwrap()
 }
@@ -228,4 +239,47 @@ fn nothing_completes_without_evidence_and_nobody_claims_other_types() {
     refused_by(scope.complete(false), "prohibited.complete-without-evidence");
     assert!(authority.may_claim("code").is_ok());
     refused_by(authority.may_claim("planning"), "prohibited.claim-outside-capability-set");
+}
+
+#[test]
+fn a_fetch_is_granted_by_one_target_with_host_method_and_path() {
+    use crate::web::{Method, WebTarget};
+
+    let (authority, task, risk) = (authority(), TaskId::generate(), low());
+    let scope = Scope { authority: &authority, task, task_type: "research", risk: &risk, target: None };
+    let fetch = |url: &str, method| {
+        let answer = scope.fetch(&WebTarget::parse(url).unwrap(), method);
+        answer.map(drop).map_err(|denied| denied.to_string())
+    };
+    for (url, method, expected) in [
+        ("https://docs.rs/crate/serde", Method::Get, Ok(())),
+        ("https://DOCS.rs:443/%63rate/serde?x=1#y", Method::Head, Ok(())),
+        ("https://docs.rs/about", Method::Get, Ok(())),
+        ("https://a.example.org/anything", Method::Get, Ok(())),
+        ("https://a.example.org/crate/", Method::Head, Err("to methods of its http-fetch target")),
+        ("https://docs.rs/", Method::Get, Err("to paths of the http-fetch target")),
+        ("https://docs.rs/crate", Method::Get, Err("to paths of the http-fetch target")),
+        ("https://docs.rs/Crate/serde", Method::Get, Err("to paths of the http-fetch target")),
+        ("https://docs.rs/aboutus", Method::Get, Err("to paths of the http-fetch target")),
+        ("https://docs.rs/graphql", Method::Get, Err("to paths of the http-fetch target")),
+        ("https://docs.rs:8443/crate/serde", Method::Get, Err("add [[grants.http-fetch.targets]] with host")),
+        ("https://docs.rs.evil.example/crate/", Method::Get, Err("add [[grants.http-fetch.targets]] with host")),
+        ("https://example.org/", Method::Get, Err("add [[grants.http-fetch.targets]] with host")),
+        ("https://a.b.example.org/", Method::Get, Err("add [[grants.http-fetch.targets]] with host")),
+        ("https://dоcs.rs/crate/serde", Method::Get, Err("add [[grants.http-fetch.targets]] with host")),
+        ("https://api.stripe.com/v1/charges", Method::Get, Err("prohibited.financial-transactions")),
+        ("https://docs.rs/crate/serde?_method=DELETE", Method::Get, Err("[scope.method-override]")),
+        ("https://docs.rs/crate/serde?%24httpMethod=PUT", Method::Get, Err("[scope.method-override]")),
+        ("https://docs.rs/crate/serde", Method::Post, Err("prohibited.outside-capability-set")),
+        ("https://docs.rs/crate/serde", Method::Delete, Err("prohibited.delete-production-data.over-http")),
+    ] {
+        match (fetch(url, method), expected) {
+            (Ok(()), Ok(())) => {}
+            (Err(denied), Err(says)) => assert!(denied.contains(says), "{method} {url}: {denied}"),
+            (answer, _) => panic!("{method} {url}: {answer:?}"),
+        }
+    }
+    let denied = scope.fetch(&WebTarget::parse("https://docs.rs:8443/").unwrap(), Method::Get).unwrap_err();
+    let remedy = "add [[grants.http-fetch.targets]] with host = \"docs.rs:8443\" in capabilities.toml [prohibited.outside-capability-set]";
+    assert!(denied.to_string().ends_with(remedy), "{denied}");
 }

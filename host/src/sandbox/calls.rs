@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::determinism;
 use super::run::RunError;
-use super::state::RunState;
+use super::state::{RunState, Services};
 use crate::github::{GitHub, GitHubError};
 use crate::journal::{self, Call, Message, Next, NotDurable, Outcome, Raised, Reply};
 use crate::policy::{Decision, Denied, Granted, Ruling};
@@ -136,7 +136,7 @@ pub(super) trait Mutation: Clone + Send + Sync + 'static {
 }
 
 impl RunState {
-    /// A call that only reads. `allowed` is policy's answer to it.
+    /// A call that only reads from GitHub. `allowed` is policy's answer to it.
     pub(super) async fn read<T, F>(
         &mut self,
         call: Call,
@@ -147,15 +147,29 @@ impl RunState {
         T: Serialize + DeserializeOwned + Send + 'static,
         F: Future<Output = Result<T, GitHubError>> + Send + 'static,
     {
+        self.observe(call, allowed, |services| services.github.clone().map(act).ok_or_else(no_github)).await
+    }
+
+    /// A call that only looks at the world. `allowed` is policy's answer to it; `act` finds the client that it needs.
+    pub(super) async fn observe<T, E, F>(
+        &mut self,
+        call: Call,
+        allowed: Result<Decision, Denied>,
+        act: impl FnOnce(&Services) -> Result<F, GuestError>,
+    ) -> Result<T, CallError>
+    where
+        T: Serialize + DeserializeOwned + Send + 'static,
+        E: Into<GuestError> + Send + 'static,
+        F: Future<Output = Result<T, E>> + Send + 'static,
+    {
         let position = match self.advance(&call).await? {
             Next::Recorded(_, outcome) => return self.replay(&outcome),
             Next::Fresh(position) | Next::Unfinished(position, _) => position,
         };
         let began_at = determinism::now();
-        let result = match (allowed, self.services.github.clone()) {
-            (Err(denied), _) => Err(denied.into()),
-            (Ok(_), None) => Err(no_github()),
-            (Ok(_), Some(github)) => self.outside(act(github)).await?.map_err(GuestError::from),
+        let result = match allowed.map_err(GuestError::from).and_then(|_| act(&self.services)) {
+            Err(refused) => Err(refused),
+            Ok(acting) => self.outside(acting).await?.map_err(Into::into),
         };
         let at = determinism::now();
         self.clock.move_to(at);

@@ -13,6 +13,7 @@ use super::imports::ScratchFiles;
 use super::limits::Limiter;
 use super::output::{self, GuestOutput, LogBuffer, SharedLog};
 use super::run::{RunError, RunInput};
+use crate::egress::WebClient;
 use crate::github::GitHub;
 use crate::journal::{Cursor, Message};
 use crate::manifest::Manifest;
@@ -30,6 +31,7 @@ const RANDOM_BYTES_MAX: u64 = 64 * 1024;
 pub struct Services {
     /// None where no token is configured: calls answer `unavailable`.
     pub github: Option<GitHub>,
+    pub web: WebClient,
 }
 
 /// The data of a store.

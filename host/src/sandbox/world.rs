@@ -17,6 +17,7 @@ const HOST_WIT: &[(&str, &str)] = &[
     ("github.wit", include_str!("../../../wit/github.wit")),
     ("timer.wit", include_str!("../../../wit/timer.wit")),
     ("scratch.wit", include_str!("../../../wit/scratch.wit")),
+    ("http.wit", include_str!("../../../wit/http.wit")),
     ("roles.wit", include_str!("../../../wit/roles.wit")),
 ];
 /// Where a third party's role has its world, below its directory.

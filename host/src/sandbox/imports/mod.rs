@@ -6,6 +6,7 @@ mod convert;
 mod github_merge;
 mod github_read;
 mod github_write;
+mod http_fetch;
 mod scratch;
 mod task;
 mod timer;
@@ -32,6 +33,7 @@ pub(super) fn link(linker: &mut Linker<RunState>, manifest: &Manifest) -> wasmti
             Interface::GithubMerge => host::github_merge::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
             Interface::Timer => host::timer::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
             Interface::Scratch => host::scratch::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
+            Interface::HttpFetch => host::http_fetch::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Each module and what it may use, from the top down: a module uses only what stands further below.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("cli", &["app", "http", "localdb", "db", "sandbox", "task", "repo", "config"]),
+    ("cli", &["app", "http", "localdb", "db", "sandbox", "approval", "task", "repo", "text", "config"]),
     (
         "app",
         &[
@@ -15,22 +15,24 @@ const LAYERS: &[(&str, &[&str])] = &[
             "config",
         ],
     ),
-    ("worker", &["db", "sandbox", "evidence", "github", "policy", "manifest", "journal", "task", "repo"]),
-    ("http", &["db", "policy", "task", "repo"]),
+    ("worker", &["db", "sandbox", "evidence", "github", "policy", "manifest", "journal", "approval", "task", "repo"]),
+    ("http", &["db", "policy", "approval", "task", "repo"]),
     ("localdb", &[]),
     // All SQL. `config` for how the database is reached.
-    ("db", &["evidence", "journal", "task", "repo", "config"]),
+    ("db", &["evidence", "journal", "approval", "task", "repo", "text", "config"]),
     // Never db, http or worker: what a run writes down leaves by channel.
-    ("sandbox", &["github", "policy", "manifest", "journal", "task", "repo"]),
+    ("sandbox", &["github", "policy", "manifest", "journal", "approval", "task", "repo", "text"]),
     // `github` for the shape of a pull request; no call is made.
     ("evidence", &["github", "journal", "task", "repo"]),
     // `policy` for the authority to change anything.
     ("github", &["policy", "repo"]),
     ("policy", &["manifest", "task", "repo"]),
     ("manifest", &["repo"]),
-    ("journal", &["task", "repo"]),
+    ("journal", &["approval", "task", "repo"]),
+    ("approval", &["task"]),
     ("task", &["repo"]),
     ("repo", &[]),
+    ("text", &[]),
     ("config", &[]),
 ];
 

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use juggernaut::approval::ApprovalId;
 use juggernaut::db::journal::{Batch, RunKey, StepRow};
 use juggernaut::db::outcomes::Ending;
 use juggernaut::db::queue::{Claim, ClaimRequest};
@@ -63,7 +64,7 @@ pub(crate) fn batch(position: u32) -> Batch {
         outcome: Some(Outcome { result: json!({ "ok": "sha" }), at }),
     };
     let line = LogLine { level: LogLevel::Info, action: "log", message: format!("at {position}"), at };
-    Batch { steps: vec![StepRow { step, arguments: json!({}) }], lines: vec![line] }
+    Batch { steps: vec![StepRow { step, arguments: json!({}) }], lines: vec![line], uses: vec![] }
 }
 
 pub(crate) async fn execute(pool: &PgPool, statement: impl Into<String>) -> u64 {
@@ -213,6 +214,7 @@ async fn who_lost_the_lease_writes_nothing_more() {
             Ending::DeadLetter { reason: "late".into() },
             Ending::Suspended { wake_at: OffsetDateTime::now_utc(), reason: "waits".to_owned() },
             Ending::Released { reason: "late".into() },
+            Ending::WaitingApproval { approval: ApprovalId::generate(), reason: "late".into() },
             Ending::Completed { evidence: json!({}), text: "late".into() },
         ] {
             let ended = db.end_claim(&old_key, &batch(1), &ending, "Late").await;

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use super::{roles, sweeper};
-use crate::config::{DatabaseConfig, GitHubSettings, WorkerConfig};
+use crate::config::{ApprovalConfig, DatabaseConfig, GitHubSettings, WorkerConfig};
 use crate::db::{Db, Readiness};
 use crate::github::{GitHub, GitHubConfig};
 use crate::http::{self, ApiState};
@@ -32,6 +32,7 @@ pub struct HostSettings {
     pub listen: SocketAddr,
     pub github: GitHubSettings,
     pub worker: WorkerConfig,
+    pub approvals: ApprovalConfig,
 }
 
 /// A running host.
@@ -51,6 +52,10 @@ impl Host {
     /// claimed.
     pub async fn start(settings: HostSettings) -> Result<Self> {
         let db = Db::connect(&settings.database).await.context("the database can not be reached")?;
+        let db = db.with_approvals(settings.approvals);
+        if settings.approvals.solo {
+            warn!("JUGGERNAUT_SOLO_APPROVALS is on: who created a task may approve it");
+        }
         if let Readiness::MigrationsMissing { newest_applied, newest_known } = db.is_ready().await? {
             bail!(
                 "the database is at migration {newest_applied} and this host needs {newest_known}; run `juggernaut migrate`"

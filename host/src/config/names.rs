@@ -66,6 +66,10 @@ names! {
         "seconds, 0 to 3600", Some("30"), "30", false;
     JUGGERNAUT_LOG_RETENTION_DAYS: "How long the execution log is kept",
         "days, 1 to 36500", Some("90"), "90", false;
+    JUGGERNAUT_APPROVAL_HOURS: "How long an approval waits for a decision, and for being used after it",
+        "hours, 1 to 720", Some("24"), "24", false;
+    JUGGERNAUT_SOLO_APPROVALS: "Lets who created a task approve it, and one person approve all of a critical task; for a single operator",
+        "on or off", Some("off"), "on", false;
     RUST_LOG: "What the host logs about itself",
         "tracing filter", Some("info"), "info,juggernaut=debug", false;
     JUGGERNAUT_LOG_FORMAT: "Shape of the host's own log lines",

@@ -10,7 +10,8 @@ use url::Url;
 use super::names;
 use super::values::{ConfigError, Env, wrong, wrong_value};
 
-const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
+const SECONDS_PER_HOUR: u64 = 60 * 60;
+const SECONDS_PER_DAY: u64 = 24 * SECONDS_PER_HOUR;
 
 /// Where the database is.
 #[derive(Clone, Debug)]
@@ -123,6 +124,35 @@ impl WorkerConfig {
     }
 }
 
+/// How approvals are given on this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApprovalConfig {
+    /// How long one may wait for a decision, and for being used up after it.
+    pub lifetime: Duration,
+    /// One operator alone: who created a task may approve it. Shown and recorded wherever it matters.
+    pub solo: bool,
+}
+
+impl Default for ApprovalConfig {
+    fn default() -> Self {
+        Self { lifetime: Duration::from_secs(SECONDS_PER_DAY), solo: false }
+    }
+}
+
+impl ApprovalConfig {
+    pub fn from_env(env: Env<'_>) -> Result<Self, ConfigError> {
+        let hours = env.number(&names::JUGGERNAUT_APPROVAL_HOURS, 1..=720)?;
+        let name = &names::JUGGERNAUT_SOLO_APPROVALS;
+        let value = env.text_or_default(name)?;
+        let solo = match value.as_str() {
+            "on" => true,
+            "off" => false,
+            _ => return Err(wrong_value(name, &value, "is neither on nor off")),
+        };
+        Ok(Self { lifetime: Duration::from_secs(hours * SECONDS_PER_HOUR), solo })
+    }
+}
+
 /// Shape of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -161,6 +191,7 @@ pub struct HostConfig {
     pub github: GitHubSettings,
     pub model: ModelSettings,
     pub worker: WorkerConfig,
+    pub approvals: ApprovalConfig,
     pub log: LogConfig,
 }
 
@@ -172,6 +203,7 @@ impl HostConfig {
             github: GitHubSettings::from_env(env)?,
             model: ModelSettings::from_env(env)?,
             worker: WorkerConfig::from_env(env)?,
+            approvals: ApprovalConfig::from_env(env)?,
             log: LogConfig::from_env(env)?,
         })
     }

@@ -5,7 +5,8 @@ use sqlx::{Postgres, Transaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Db, DbError};
+use super::{Db, DbError, approvals};
+use crate::approval::Use;
 use crate::journal::{Effect, LogLine, NotDurable, Outcome, Step};
 use crate::repo::Sha;
 use crate::task::{Attempt, Lease, LogLevel, Task, TaskId, WorkerId};
@@ -33,6 +34,8 @@ pub struct Run {
 pub struct Batch {
     pub steps: Vec<StepRow>,
     pub lines: Vec<LogLine>,
+    /// Approvals that steps use up, by the steps' positions.
+    pub uses: Vec<(u32, Use)>,
 }
 
 /// A step as it is stored. The same position may come twice in a batch: first the intent, then the result.
@@ -45,7 +48,7 @@ pub struct StepRow {
 
 impl Batch {
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty() && self.lines.is_empty()
+        self.steps.is_empty() && self.lines.is_empty() && self.uses.is_empty()
     }
 }
 
@@ -96,10 +99,7 @@ impl Db {
 
     /// Writes a batch, whole or not at all, if the lease still stands.
     pub async fn store_batch(&self, key: &RunKey, batch: &Batch) -> Result<(), NotDurable> {
-        let storage = |error: DbError| match error {
-            DbError::LeaseLost => NotDurable::LeaseLost,
-            error => NotDurable::Storage(error.to_string()),
-        };
+        let storage = not_durable;
         let mut transaction = self.pool().begin().await.map_err(|error| storage(error.into()))?;
         hold(&mut transaction, key).await.map_err(storage)?;
         write_batch(&mut transaction, key, batch).await.map_err(storage)?;
@@ -161,6 +161,14 @@ impl Db {
         .fetch_all(self.pool())
         .await?;
         rows.iter().map(|sha| Sha::parse(sha).map_err(|_| DbError::corrupt("result"))).collect()
+    }
+}
+
+pub(super) fn not_durable(error: DbError) -> NotDurable {
+    match error {
+        DbError::LeaseLost => NotDurable::LeaseLost,
+        DbError::NotApproved => NotDurable::NotApproved,
+        error => NotDurable::Storage(error.to_string()),
     }
 }
 
@@ -233,6 +241,9 @@ pub(super) async fn write_batch(
 ) -> Result<(), DbError> {
     for row in &batch.steps {
         write_step(transaction, key, row).await?;
+    }
+    for (position, used) in &batch.uses {
+        approvals::consume(transaction, key, *position, used).await?;
     }
     if batch.lines.is_empty() {
         return Ok(());

@@ -5,12 +5,12 @@ use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::logs::{LogEntry, append};
 use super::task_views::{Dependency, RunView, TaskContent, TaskCursor, TaskDetail, TaskFilter, TaskSummary};
-use super::{Db, DbError, rows};
+use super::{Db, DbError, approvals, rows};
 use crate::task::{LogLevel, NewTask, Priority, Risk, TaskId, TaskStatus};
 
 /// Why a task of this risk waits before it runs; none if it does not.
 fn approval_reason(risk: Risk) -> Option<String> {
-    risk.needs_approval().then(|| format!("Declared risk {risk}: a person has to approve before it runs"))
+    risk.needs_start_approval().then(|| format!("Declared risk {risk}: a person has to approve before it runs"))
 }
 
 /// Where a task that is ready to be looked at stands: approval comes first, then what it depends on.
@@ -38,9 +38,12 @@ impl Db {
         )
         .execute(&mut *tx)
         .await?;
-        let status = waiting_status(task.draft().risk.needs_approval(), blocked_by);
+        let status = waiting_status(task.draft().risk.needs_start_approval(), blocked_by);
         let message = format!("Task created by {principal}, {status}");
         log(&mut tx, id, "task_created", message, principal).await?;
+        if status == TaskStatus::WaitingApproval {
+            approvals::ask_start(&mut tx, id, self.approvals.lifetime).await?;
+        }
         let summary = summary(&mut tx, id).await?;
         tx.commit().await?;
         Ok(summary)
@@ -72,8 +75,9 @@ impl Db {
         )
         .fetch_optional(&mut *tx)
         .await?;
+        let approvals = approvals::open_of_task(&mut tx, id).await?;
         tx.commit().await?;
-        Ok(TaskDetail { summary, content, depends_on, run })
+        Ok(TaskDetail { summary, content, depends_on, run, approvals })
     }
 
     /// Where a task stands.
@@ -134,7 +138,7 @@ impl Db {
     /// Gives a task that ended without success one more attempt. What it waited for before, it waits for again.
     pub async fn retry_task(&self, id: TaskId, principal: &str) -> Result<TaskSummary, DbError> {
         let mut tx = self.pool.begin().await?;
-        let Locked { status: from, risk, blocked_by, requires_approval } = lock(&mut tx, id).await?;
+        let Locked { status: from, .. } = lock(&mut tx, id).await?;
         match from {
             TaskStatus::Failed | TaskStatus::Cancelled | TaskStatus::DeadLetter => {}
             TaskStatus::Pending
@@ -144,8 +148,10 @@ impl Db {
             | TaskStatus::Completed => return Err(DbError::WrongStatus { id, from, action: "retried" }),
         }
         requeue(&mut tx, id).await?;
-        // Ending a task does not settle an approval that was asked for.
-        let to = waiting_status(requires_approval || risk.needs_approval(), blocked_by);
+        // Ending a task does not settle an approval that was asked for, and one that was given is used up: the trigger
+        // says so in the row.
+        let Locked { risk, blocked_by, requires_approval, .. } = lock(&mut tx, id).await?;
+        let to = waiting_status(requires_approval || risk.needs_start_approval(), blocked_by);
         if to != TaskStatus::Pending {
             // Two steps, because every ended task goes back through `pending`; nobody sees the first one.
             sqlx::query!(
@@ -154,11 +160,14 @@ impl Db {
                 where id = $1",
                 id as TaskId,
                 to as TaskStatus,
-                risk.needs_approval(),
+                risk.needs_start_approval(),
                 approval_reason(risk)
             )
             .execute(&mut *tx)
             .await?;
+        }
+        if to == TaskStatus::WaitingApproval {
+            approvals::ask_start(&mut tx, id, self.approvals.lifetime).await?;
         }
         log(&mut tx, id, "task_retried", format!("Task retried by {principal}, was {from}, is {to}"), principal)
             .await?;
@@ -213,11 +222,11 @@ async fn insert(
         draft.title,
         draft.description,
         draft.task_type,
-        waiting_status(draft.risk.needs_approval(), blocked_by) as TaskStatus,
+        waiting_status(draft.risk.needs_start_approval(), blocked_by) as TaskStatus,
         draft.priority as Priority,
         draft.acceptance_criteria,
         draft.assigned_worker,
-        draft.risk.needs_approval(),
+        draft.risk.needs_start_approval(),
         approval_reason(draft.risk),
         draft.risk as Risk,
         draft.payload,

@@ -5,6 +5,7 @@
 //! SQL here; bodies, pages, streams and times have a named limit.
 
 mod access;
+mod approvals;
 mod cursor;
 mod document;
 mod edge;
@@ -34,6 +35,7 @@ use utoipa_axum::routes;
 use crate::db::Db;
 
 pub use access::{Permission, allows};
+pub use approvals::{Approval, ApprovalPage, Denial};
 pub use cursor::Page;
 pub use problem::{FieldError, ProblemBody};
 pub use tokens::{CreatedToken, TokenDraft};
@@ -90,6 +92,10 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(tasks::retry_task))
         .routes(routes!(logs::list_task_logs))
         .routes(routes!(logs::list_task_steps))
+        .routes(routes!(approvals::list_approvals))
+        .routes(routes!(approvals::show_approval))
+        .routes(routes!(approvals::approve))
+        .routes(routes!(approvals::deny))
         .routes(routes!(workers::list_workers))
         .routes(routes!(workers::list_task_types))
         .routes(routes!(tokens::create_token, tokens::list_tokens))

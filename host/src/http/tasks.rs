@@ -25,7 +25,8 @@ fn wake(state: &ApiState, task: &TaskSummary) {
 
 /// Create a task
 ///
-/// High and critical risk waits for approval, open dependencies suspend; otherwise the task is claimable at once.
+/// Critical risk waits for approval, open dependencies suspend; otherwise the task is claimable at once. High risk runs
+/// until a call that matters, and waits there.
 #[utoipa::path(post, path = "/tasks", tag = "tasks", request_body = TaskDraft,
     responses((status = 201, description = "Created", body = TaskSummary,
         headers(("Location" = String, description = "Path of the task")))))]
@@ -112,8 +113,8 @@ pub(super) async fn cancel_task(
 
 /// Retry a task
 ///
-/// One more attempt for a task that failed, was cancelled or ended as a dead letter. High and critical risk waits
-/// for approval again.
+/// One more attempt for a task that failed, was cancelled or ended as a dead letter. What was approved before it began is
+/// asked for again.
 #[utoipa::path(post, path = "/tasks/{id}/retry", tag = "tasks",
     params(("id" = TaskId, Path, description = "The task's id")),
     responses((status = 200, description = "The task in its next attempt", body = TaskSummary)))]

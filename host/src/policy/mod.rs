@@ -4,9 +4,11 @@
 //! action with exactly the arguments that it judged.
 
 pub mod action;
+mod approval;
 mod granted;
 mod paths;
 
+pub use approval::{Needed, Ruling, digest, needed_for_call};
 pub use granted::Granted;
 
 use crate::manifest::{BranchPattern, Manifest, RepositoryPattern};

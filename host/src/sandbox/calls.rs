@@ -13,12 +13,13 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
+use super::approval::Shown;
 use super::determinism;
 use super::run::RunError;
 use super::state::RunState;
 use crate::github::{GitHub, GitHubError};
 use crate::journal::{self, Call, Message, Next, NotDurable, Outcome, Reply};
-use crate::policy::{Denied, Granted};
+use crate::policy::{Denied, Granted, Ruling};
 use crate::repo::{Branch, InvalidName};
 
 /// Tries to find out what became of a mutation whose answer was lost, and the pause before the second; it doubles.
@@ -119,7 +120,13 @@ pub(super) trait Mutation: Clone + Send + Sync + 'static {
         &self,
         state: &mut RunState,
         step: &StepName,
-    ) -> impl Future<Output = Result<Granted<Self::Action>, GuestError>> + Send;
+    ) -> impl Future<Output = Result<Ruling<Self::Action>, GuestError>> + Send;
+
+    /// What a person who is asked to approve it gets to see. May read the world; the arguments alone where that is all
+    /// there is to know.
+    fn show(&self, _state: &mut RunState, call: &Call) -> impl Future<Output = Result<Shown, GuestError>> + Send {
+        std::future::ready(Ok(Shown::of_arguments(call)))
+    }
 
     fn act(
         github: GitHub,
@@ -179,12 +186,17 @@ impl RunState {
         if unfinished && let Some(output) = self.reconcile(&mutation, &github, &step).await? {
             return self.finish(made, Ok(output)).await;
         }
-        let grant = match mutation.decide(self, &step).await {
-            Ok(grant) => grant,
+        let Ruling { grant, needs } = match mutation.decide(self, &step).await {
+            Ok(ruling) => ruling,
             Err(error) => return self.finish(made, Err(error)).await,
         };
-        if !unfinished {
-            self.intend(&made).await?;
+        match needs {
+            None if unfinished => {}
+            None => self.intend(&made).await?,
+            Some(needed) => match mutation.show(self, &made.call).await {
+                Ok(shown) => self.approved(&made, unfinished, needed, shown).await?,
+                Err(error) => return self.finish(made, Err(error)).await,
+            },
         }
         self.may_act()?;
         let result = match self.outside(M::act(github.clone(), grant)).await? {
@@ -277,8 +289,8 @@ impl RunState {
     async fn intend(&mut self, made: &Made) -> Result<(), RunError> {
         let (reply, durable) = oneshot::channel();
         let Made { position, call, began_at } = made.clone();
-        self.send(Message::Intend { position, call, at: began_at, reply }).await?;
-        acknowledged(durable).await
+        self.send(Message::Intend { position, call, at: began_at, approval: None, reply }).await?;
+        acknowledged(durable).await?.ok_or_else(|| RunError::Host("an intent without an approval lacks one".to_owned()))
     }
 
     /// Records how a mutation or a wait ended, and waits until that is durable.
@@ -322,10 +334,10 @@ impl RunState {
 
 /// A call that is being made.
 #[derive(Clone)]
-struct Made {
-    position: u32,
-    call: Call,
-    began_at: OffsetDateTime,
+pub(super) struct Made {
+    pub(super) position: u32,
+    pub(super) call: Call,
+    pub(super) began_at: OffsetDateTime,
 }
 
 impl Made {
@@ -335,9 +347,11 @@ impl Made {
     }
 }
 
-async fn acknowledged(durable: oneshot::Receiver<Result<(), NotDurable>>) -> Result<(), RunError> {
+/// None where the approval that went with it was not good any more.
+pub(super) async fn acknowledged(durable: oneshot::Receiver<Result<(), NotDurable>>) -> Result<Option<()>, RunError> {
     match durable.await {
-        Ok(Ok(())) => Ok(()),
+        Ok(Ok(())) => Ok(Some(())),
+        Ok(Err(NotDurable::NotApproved)) => Ok(None),
         Ok(Err(NotDurable::LeaseLost)) | Err(_) => Err(RunError::LeaseLost),
         Ok(Err(NotDurable::Storage(cause))) => Err(RunError::Host(cause)),
     }

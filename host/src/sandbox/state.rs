@@ -13,10 +13,11 @@ use super::imports::ScratchFiles;
 use super::limits::Limiter;
 use super::output::{self, GuestOutput, LogBuffer, SharedLog};
 use super::run::{RunError, RunInput};
+use crate::approval::Versions;
 use crate::github::GitHub;
 use crate::journal::{Cursor, Message};
 use crate::manifest::Manifest;
-use crate::policy::Scope;
+use crate::policy::{self, Scope};
 use crate::repo::Sha;
 use crate::task::{LogLevel, Target, Task};
 
@@ -41,6 +42,8 @@ pub(super) struct RunState {
     /// What the task's payload names.
     pub(super) target: Option<Target>,
     pub(super) manifest: Arc<Manifest>,
+    /// What runs, for approvals: they are good for nothing else.
+    pub(super) versions: Versions,
     pub(super) services: Services,
     pub(super) outside: Handle,
     pub(super) recorder: mpsc::Sender<Message>,
@@ -61,7 +64,13 @@ pub(super) struct RunState {
 }
 
 impl RunState {
-    pub(super) fn new(manifest: Arc<Manifest>, services: Services, outside: Handle, input: RunInput) -> Self {
+    pub(super) fn new(
+        manifest: Arc<Manifest>,
+        component: [u8; 32],
+        services: Services,
+        outside: Handle,
+        input: RunInput,
+    ) -> Self {
         let RunInput { task, steps, log_lines, started_at, own_commits, recorder, act_until } = input;
         let limits = &manifest.limits;
         let log = LogBuffer::shared(limits.log_lines, limits.log_line_bytes, log_lines);
@@ -88,6 +97,7 @@ impl RunState {
             scratch: ScratchFiles::new(manifest.grants.scratch.as_ref().map(|grant| grant.as_ref().clone())),
             target: task.target(),
             task,
+            versions: Versions { component, manifest: manifest.sha256, policy: policy::digest() },
             manifest,
             services,
             outside,

@@ -6,7 +6,7 @@ use sha1::{Digest, Sha1};
 use crate::github::{self, GitHub, GitHubError};
 use crate::journal::{self, Call, Effect};
 use crate::policy::action::{CreateBranch, OpenPullRequest, PutFile};
-use crate::policy::{self, BranchFacts, Granted};
+use crate::policy::{self, BranchFacts, Granted, Ruling};
 use crate::repo::{Branch, RepoPath, Repository, Sha};
 use crate::sandbox::bindings::juggernaut::host::github_read::PullRequest;
 use crate::sandbox::bindings::juggernaut::host::github_write::{Commit, Host};
@@ -112,14 +112,14 @@ impl Mutation for CreateBranch {
     type Action = Self;
     type Output = ();
 
-    async fn decide(&self, state: &mut RunState, _: &StepName) -> Result<Granted<Self>, GuestError> {
+    async fn decide(&self, state: &mut RunState, _: &StepName) -> Result<Ruling<Self>, GuestError> {
         state.scope().may_create_branch(self)?;
         let (github, base) = state.github_and_base()?;
         let (repository, sha) = (self.repository.clone(), self.sha.clone());
         let look = async move { github.compare(&repository, base.as_str(), sha.as_str()).await };
         let compared = state.outside(look).await.map_err(|error| GuestError::Unavailable(error.to_string()))??;
         let facts = BranchFacts { on_base: compared.ahead_by == 0 };
-        Ok(state.scope().create_branch(self.clone(), facts)?)
+        Ok(Ruling::unattended(state.scope().create_branch(self.clone(), facts)?))
     }
 
     async fn act(github: GitHub, grant: Granted<Self>) -> Result<(), GitHubError> {
@@ -140,9 +140,9 @@ impl Mutation for PutFile {
     type Action = Self;
     type Output = github::CommittedFile;
 
-    async fn decide(&self, state: &mut RunState, step: &StepName) -> Result<Granted<Self>, GuestError> {
+    async fn decide(&self, state: &mut RunState, step: &StepName) -> Result<Ruling<Self>, GuestError> {
         let message = format!("{}\n\n{STEP_TRAILER}: {step}", self.message.trim_end());
-        Ok(state.scope().put_file(Self { message, ..self.clone() })?)
+        Ok(Ruling::unattended(state.scope().put_file(Self { message, ..self.clone() })?))
     }
 
     async fn act(github: GitHub, grant: Granted<Self>) -> Result<Self::Output, GitHubError> {
@@ -168,8 +168,8 @@ impl Mutation for OpenPullRequest {
     type Action = Self;
     type Output = github::PullRequest;
 
-    async fn decide(&self, state: &mut RunState, _: &StepName) -> Result<Granted<Self>, GuestError> {
-        Ok(state.scope().open_pull_request(self.clone())?)
+    async fn decide(&self, state: &mut RunState, _: &StepName) -> Result<Ruling<Self>, GuestError> {
+        Ok(Ruling::unattended(state.scope().open_pull_request(self.clone())?))
     }
 
     async fn act(github: GitHub, grant: Granted<Self>) -> Result<Self::Output, GitHubError> {

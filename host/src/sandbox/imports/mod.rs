@@ -6,6 +6,7 @@ mod convert;
 mod github_merge;
 mod github_read;
 mod github_write;
+mod merge_shown;
 mod scratch;
 mod task;
 mod timer;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Each module and what it may use, from the top down: a module uses only what stands further below.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("cli", &["app", "http", "localdb", "db", "sandbox", "policy", "task", "repo", "config"]),
+    ("cli", &["app", "http", "localdb", "db", "sandbox", "policy", "approval", "task", "repo", "text", "config"]),
     (
         "app",
         &[
@@ -15,13 +15,13 @@ const LAYERS: &[(&str, &[&str])] = &[
             "repo", "config",
         ],
     ),
-    ("worker", &["db", "sandbox", "evidence", "github", "policy", "manifest", "journal", "task", "repo"]),
-    ("http", &["db", "policy", "task", "repo"]),
+    ("worker", &["db", "sandbox", "evidence", "github", "policy", "manifest", "journal", "approval", "task", "repo"]),
+    ("http", &["db", "policy", "approval", "task", "repo"]),
     ("localdb", &[]),
     // All SQL. `config` for how the database is reached.
-    ("db", &["evidence", "journal", "task", "repo", "config"]),
+    ("db", &["evidence", "journal", "approval", "task", "repo", "text", "config"]),
     // Never db, http or worker: what a run writes down leaves by channel.
-    ("sandbox", &["github", "egress", "policy", "manifest", "journal", "task", "repo", "web"]),
+    ("sandbox", &["github", "egress", "policy", "manifest", "journal", "approval", "task", "repo", "web", "text"]),
     // `github` for the shape of a pull request; no call is made.
     ("evidence", &["github", "journal", "task", "repo"]),
     // `policy` for the authority to change anything.
@@ -30,10 +30,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("egress", &["policy", "web"]),
     ("policy", &["manifest", "task", "repo", "web"]),
     ("manifest", &["repo", "web"]),
-    ("journal", &["task", "repo"]),
+    ("journal", &["approval", "task", "repo"]),
+    ("approval", &["task"]),
     ("task", &["repo"]),
     ("repo", &[]),
     ("web", &[]),
+    ("text", &[]),
     ("config", &[]),
 ];
 

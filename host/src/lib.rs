@@ -4,6 +4,7 @@
 //! components. `docs/ARCHITECTURE.md` has the code map; `main.rs` the way in.
 
 pub mod app;
+pub mod approval;
 pub mod cli;
 pub mod config;
 pub mod db;
@@ -20,5 +21,6 @@ pub mod policy;
 pub mod repo;
 pub mod sandbox;
 pub mod task;
+pub mod text;
 pub mod web;
 pub mod worker;

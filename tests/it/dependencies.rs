@@ -5,7 +5,7 @@ use std::time::Duration;
 use juggernaut::db::journal::Batch;
 use juggernaut::db::outcomes::Ending;
 use juggernaut::db::{Db, DbError};
-use juggernaut::task::{NewTask, TaskId};
+use juggernaut::task::{NewTask, Risk, TaskId, Treatment};
 use serde_json::json;
 use sqlx::PgPool;
 use time::OffsetDateTime;
@@ -19,7 +19,9 @@ async fn create(db: &Db, worker: &str, depends_on: &[TaskId]) -> TaskId {
         "title": worker, "task_type": "code", "payload": payload, "depends_on": depends_on, "assigned_worker": worker,
     });
     let task = NewTask::admit(serde_json::from_value(draft).unwrap()).unwrap();
-    db.create_task(&task, "tests").await.unwrap().id
+    let id = TaskId::generate();
+    let treatment = Treatment { risk: Risk::Low, risk_reasons: vec![], start_reason: None };
+    db.create_task(id, &task, &treatment, "tests").await.unwrap().id
 }
 
 /// Claims the worker's one task and completes it.

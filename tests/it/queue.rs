@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use juggernaut::approval::ApprovalId;
 use juggernaut::db::journal::{Batch, RunKey, StepRow};
 use juggernaut::db::outcomes::Ending;
 use juggernaut::db::queue::{Claim, ClaimRequest};
@@ -213,6 +214,7 @@ async fn who_lost_the_lease_writes_nothing_more() {
             Ending::DeadLetter { reason: "late".into() },
             Ending::Suspended { wake_at: OffsetDateTime::now_utc(), reason: "waits".to_owned() },
             Ending::Released { reason: "late".into() },
+            Ending::WaitingApproval { approval: ApprovalId::generate(), reason: "late".into() },
             Ending::Completed { evidence: json!({}), text: "late".into() },
         ] {
             let ended = db.end_claim(&old_key, &batch(1), &ending, "Late").await;

@@ -348,6 +348,12 @@ async fn tasks_fail_and_wait_for_approval() {
         assert_eq!(column(pool, task, "status").await, "waiting_approval");
         assert_eq!(column(pool, task, "requires_approval").await, true);
         assert_eq!(column(pool, task, "assigned_worker").await, Value::Null, "what a claim set is cleared");
+        // And there is something to approve.
+        database.db().sweep_approvals().await.unwrap();
+        let query = "select count(*) from approvals where task_id = $1 and kind = 'start' and state = 'requested'
+                     and reasons = array['High-risk operation: production deployment']";
+        let asked: i64 = sqlx::query_scalar(query).bind(task).fetch_one(pool).await.unwrap();
+        assert_eq!(asked, 1);
     }
 }
 

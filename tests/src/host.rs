@@ -125,6 +125,37 @@ impl Host {
         task["id"].as_str().expect("an id").to_owned()
     }
 
+    /// A token of somebody else, with a role of those above.
+    pub async fn token_of(&self, principal: &str, role: TokenRole) -> String {
+        let (_, secret) = self.database.db().create_token(principal, role, None, "tests").await.expect("a token");
+        secret.expose_secret().to_owned()
+    }
+
+    /// Waits until the task has an approval in this state; returns the newest as the API shows it.
+    pub async fn approval(&self, task: &str, state: &str) -> Value {
+        let began = Instant::now();
+        loop {
+            let found = items(self.get(&format!("/api/v1/approvals?task={task}&state={state}")).await);
+            if let Some(newest) = found.first() {
+                let id = newest["id"].as_str().expect("an id");
+                return self.get(&format!("/api/v1/approvals/{id}")).await;
+            }
+            if began.elapsed() > crate::LIMIT {
+                let shown = show(&self.db(), task.parse().expect("an id")).await;
+                panic!("no approval of {task} is {state}\n{shown}host:\n{}", self.stderr());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Approves or denies; `verb` is the path's last part.
+    pub async fn decide(&self, approval: &Value, verb: &str, token: &str) -> (StatusCode, Value) {
+        let path = format!("/api/v1/approvals/{}/{verb}", approval["id"].as_str().expect("an id"));
+        let body = serde_json::json!({ "note": format!("{verb} for a test") });
+        let (status, _, answer) = self.api(Method::POST, &path, Some(token), Some(&body)).await;
+        (status, answer)
+    }
+
     /// The task as the API shows it.
     pub async fn task(&self, id: &str) -> Value {
         self.get(&format!("/api/v1/tasks/{id}")).await

@@ -34,6 +34,11 @@ pub async fn show(pool: &PgPool, task: Uuid) -> String {
              from execution_logs where task_id = $1 order by id",
         ),
         (
+            "approval",
+            "select concat_ws(' | ', id, kind, action, state, attempt, position, requested_at, expires_at, decided_by)
+             from approvals where task_id = $1 order by id",
+        ),
+        (
             "step",
             "select concat_ws(' | ', attempt, position, interface, function, state, arguments, left(result::text, 300))
              from task_steps where task_id = $1 order by attempt, position",

@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use url::Url;
 
 use super::host::{Host, HostSettings};
-use crate::config::{DatabaseConfig, EgressSettings, GitHubSettings, WorkerConfig};
+use crate::config::{ApprovalConfig, DatabaseConfig, EgressSettings, GitHubSettings, WorkerConfig};
 use crate::db::Db;
 use crate::db::tokens::{TokenRole, new_secret};
 use crate::localdb::LocalDb;
@@ -43,6 +43,7 @@ pub struct DevSettings {
     pub database: Option<DatabaseConfig>,
     pub egress: EgressSettings,
     pub worker: WorkerConfig,
+    pub approvals: ApprovalConfig,
 }
 
 /// Everything that `dev` runs.
@@ -56,7 +57,8 @@ pub struct DevHost {
 
 impl DevHost {
     pub async fn start(settings: DevSettings) -> Result<Self> {
-        let DevSettings { home, listen, roles, forge_seeds, forge_checks, database, egress, mut worker } = settings;
+        let DevSettings { home, listen, roles, forge_seeds, forge_checks, database, egress, mut worker, approvals } =
+            settings;
         std::fs::create_dir_all(&home).with_context(|| format!("{} can not be made", home.display()))?;
         let home = home.canonicalize()?;
         let (local, database) = match database {
@@ -75,7 +77,7 @@ impl DevHost {
         worker.cache_dir = worker.cache_dir.or_else(|| Some(home.join("cache")));
         let github = GitHubSettings { api_url: forge.url.clone(), token: Some(forge.token.clone()) };
         let listen = listen.unwrap_or_else(free_address);
-        let host = Host::start(HostSettings { database, listen, github, egress, worker }).await?;
+        let host = Host::start(HostSettings { database, listen, github, egress, worker, approvals }).await?;
         let client_file = home.join("client.toml");
         write_client_file(&db, &client_file, host.address()).await?;
         Ok(Self { host, forge, database: local, client_file })

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use super::{policies, roles, sweeper};
-use crate::config::{DatabaseConfig, EgressSettings, GitHubSettings, WorkerConfig};
+use crate::config::{ApprovalConfig, DatabaseConfig, EgressSettings, GitHubSettings, WorkerConfig};
 use crate::db::{Db, Readiness};
 use crate::egress::{Guard, Loopback, WebClient};
 use crate::github::{GitHub, GitHubConfig};
@@ -35,6 +35,7 @@ pub struct HostSettings {
     pub github: GitHubSettings,
     pub egress: EgressSettings,
     pub worker: WorkerConfig,
+    pub approvals: ApprovalConfig,
 }
 
 /// A running host.
@@ -54,6 +55,10 @@ impl Host {
     /// claimed.
     pub async fn start(settings: HostSettings) -> Result<Self> {
         let db = Db::connect(&settings.database).await.context("the database can not be reached")?;
+        let db = db.with_approvals(settings.approvals);
+        if settings.approvals.solo {
+            warn!("JUGGERNAUT_SOLO_APPROVALS is on: who created a task may approve it");
+        }
         if let Readiness::MigrationsMissing { newest_applied, newest_known } = db.is_ready().await? {
             bail!(
                 "the database is at migration {newest_applied} and this host needs {newest_known}; run `juggernaut migrate`"
@@ -82,7 +87,8 @@ impl Host {
         let worker_names = workers.iter().map(|worker| worker.id.clone()).collect();
         let workers =
             workers.into_iter().map(|worker| tokio::spawn(worker.work(stopping.clone(), woken.clone()))).collect();
-        let api = tokio::spawn(serve(listener, http::router(ApiState::new(db, wake, closed.clone())), closed));
+        let api =
+            tokio::spawn(serve(listener, http::router(ApiState::new(db, policies, wake, closed.clone())), closed));
         info!(%address, "host is up");
         Ok(Self { address, shutdown, closing, workers, sweeper, api, worker_names })
     }

@@ -33,6 +33,11 @@ pub(super) async fn sweep(
             if let Err(error) = take_back(&db, &wake).await {
                 warn!(%error, "the sweep failed; trying again");
             }
+            match db.sweep_approvals().await {
+                Ok(swept) if swept.expired + swept.asked == 0 => {}
+                Ok(swept) => info!(swept.expired, swept.asked, "approvals were looked after"),
+                Err(error) => warn!(%error, "approvals were not looked after; trying again"),
+            }
         }
         if due(maintained_at, MAINTAIN_EVERY) {
             maintained_at = Some(Instant::now());

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::approval::{ApprovalId, ApprovalState};
 use crate::db::tokens::TokenRole;
 use crate::repo::Repository;
 use crate::task::{Priority, Risk, TaskId, TaskStatus};
@@ -33,6 +34,11 @@ pub(super) enum Command {
     Task {
         #[command(subcommand)]
         command: TaskCommand,
+    },
+    /// See what waits for a person, and decide.
+    Approval {
+        #[command(subcommand)]
+        command: ApprovalCommand,
     },
     /// See workers.
     Worker {
@@ -186,6 +192,46 @@ pub(super) struct ListArguments {
     /// Tasks that are meant for this worker type or id, or claimed by it.
     #[arg(long, value_name = "NAME")]
     pub(super) worker: Option<String>,
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=200), default_value_t = 50)]
+    pub(super) limit: u32,
+    /// Where the page before said that it goes on.
+    #[arg(long)]
+    pub(super) cursor: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ApprovalCommand {
+    /// List approvals, newest first; those that wait for a decision unless told otherwise.
+    List(ApprovalListArguments),
+    /// Show what would be done, as the host sees it, and what the role says about it.
+    Show { id: ApprovalId },
+    /// Approve exactly what was shown.
+    Approve {
+        id: ApprovalId,
+        /// For the record.
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
+    },
+    /// Deny it: the task fails.
+    Deny {
+        id: ApprovalId,
+        /// Why.
+        #[arg(long, value_name = "TEXT")]
+        note: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ApprovalListArguments {
+    /// Only those in this state; requested if unset.
+    #[arg(long)]
+    pub(super) state: Option<ApprovalState>,
+    /// Those in any state.
+    #[arg(long, conflicts_with = "state")]
+    pub(super) all: bool,
+    /// Only those of one task.
+    #[arg(long, value_name = "ID")]
+    pub(super) task: Option<TaskId>,
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=200), default_value_t = 50)]
     pub(super) limit: u32,
     /// Where the page before said that it goes on.

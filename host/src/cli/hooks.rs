@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::output::{Output, note, visible};
 use crate::app::{self, DevHost, DevSettings, Host, HostSettings};
-use crate::config::{DatabaseConfig, EgressSettings, HostConfig, WorkerConfig};
+use crate::config::{ApprovalConfig, DatabaseConfig, EgressSettings, HostConfig, WorkerConfig};
 use crate::localdb;
 use crate::sandbox::{RoleCheck, RoleReport};
 
@@ -28,13 +28,14 @@ pub struct DevOptions {
     pub database: Option<DatabaseConfig>,
     pub egress: EgressSettings,
     pub worker: WorkerConfig,
+    pub approvals: ApprovalConfig,
 }
 
 /// Runs the host until it is told to stop.
 pub async fn serve(config: HostConfig) -> Result<ExitCode> {
-    let HostConfig { database, server, github, model: _, egress, worker, log: _ } = config;
+    let HostConfig { database, server, github, model: _, egress, worker, approvals, log: _ } = config;
     let mut stop = StopSignal::new()?;
-    let host = Host::start(HostSettings { database, listen: server.listen, github, egress, worker }).await?;
+    let host = Host::start(HostSettings { database, listen: server.listen, github, egress, worker, approvals }).await?;
     note(&format!("listening on http://{}", host.address()));
     stop.wait().await;
     note("stopping: no new claims; running tasks finish or are released");
@@ -44,11 +45,20 @@ pub async fn serve(config: HostConfig) -> Result<ExitCode> {
 
 /// Runs the host on a laptop, with a database and a forge of its own.
 pub async fn dev(options: DevOptions) -> Result<ExitCode> {
-    let DevOptions { listen, home, roles, forge_seeds, forge_checks, database, egress, worker } = options;
+    let DevOptions { listen, home, roles, forge_seeds, forge_checks, database, egress, worker, approvals } = options;
     let mut stop = StopSignal::new()?;
     note("starting the database, the forge and the roles");
-    let start =
-        DevHost::start(DevSettings { home, listen, roles, forge_seeds, forge_checks, database, egress, worker });
+    let start = DevHost::start(DevSettings {
+        home,
+        listen,
+        roles,
+        forge_seeds,
+        forge_checks,
+        database,
+        egress,
+        worker,
+        approvals,
+    });
     let dev = tokio::select! {
         started = start => started?,
         () = stop.wait() => return Ok(ExitCode::SUCCESS),

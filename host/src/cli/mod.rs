@@ -4,6 +4,7 @@
 //! `--json` prints exactly what the API answers. Tokens and migrations work on the database directly; all else that
 //! concerns tasks goes through the API.
 
+mod approval;
 mod args;
 mod client;
 mod database;
@@ -23,7 +24,9 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{self, DatabaseConfig, EgressSettings, Env, HostConfig, LogConfig, LogFormat, WorkerConfig};
+use crate::config::{
+    self, ApprovalConfig, DatabaseConfig, EgressSettings, Env, HostConfig, LogConfig, LogFormat, WorkerConfig,
+};
 use args::{Arguments, Command, DevArguments, RoleCommand, TaskCommand};
 use output::{Output, note};
 
@@ -85,6 +88,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 TaskCommand::Retry { id } => task::change(&client, id, "retry", output).await,
             }
         }
+        Command::Approval { command } => approval::run(&client::Client::from_env(env)?, command, output).await,
         Command::Worker { command: args::WorkerCommand::List } => {
             worker::list(&client::Client::from_env(env)?, output).await
         }
@@ -109,6 +113,7 @@ fn dev_options(arguments: DevArguments, env: Env<'_>) -> anyhow::Result<hooks::D
         database: DatabaseConfig::if_set(env)?,
         egress: EgressSettings::from_env(env)?,
         worker: WorkerConfig::from_env(env)?,
+        approvals: ApprovalConfig::from_env(env)?,
     })
 }
 

@@ -154,7 +154,7 @@ pub(super) async fn show(client: &Client, id: TaskId, output: Output) -> anyhow:
 }
 
 fn describe(task: &TaskDetail) -> Vec<String> {
-    let TaskDetail { summary, content, depends_on, run } = task;
+    let TaskDetail { summary, content, depends_on, run, approvals } = task;
     let mut lines = Vec::new();
     let mut field = |name: &str, value: String| lines.push(format!("{name:14} {value}"));
     field("task", summary.id.to_string());
@@ -169,6 +169,10 @@ fn describe(task: &TaskDetail) -> Vec<String> {
     field("ended", time_or_dash(summary.completed_at));
     if let Some(reason) = &summary.approval_reason {
         field("approval", visible(reason));
+    }
+    for open in approvals {
+        let (id, action, state) = (open.id, visible(&open.action), open.state);
+        field("approval", format!("{id} of {action} is {state}, until {}", time(open.expires_at)));
     }
     if let Some(error) = &summary.error_message {
         field("error", visible(error));

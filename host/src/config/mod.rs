@@ -14,8 +14,8 @@ mod values;
 pub use client::ClientConfig;
 pub use names::{NAMES, Name, reference};
 pub use settings::{
-    DatabaseConfig, EgressSettings, GitHubSettings, HostConfig, LogConfig, LogFormat, ModelSettings, ServerConfig,
-    WorkerConfig,
+    ApprovalConfig, DatabaseConfig, EgressSettings, GitHubSettings, HostConfig, LogConfig, LogFormat, ModelSettings,
+    ServerConfig, WorkerConfig,
 };
 pub use values::{ConfigError, Env};
 

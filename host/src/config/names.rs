@@ -70,6 +70,10 @@ names! {
         "days, 1 to 36500", Some("90"), "90", false;
     JUGGERNAUT_EGRESS_LOOPBACK: "Whether roles may fetch from this machine: for development and tests alone, on a server it opens what listens there",
         "allow or refuse", Some("refuse"), "refuse", false;
+    JUGGERNAUT_APPROVAL_HOURS: "How long an approval waits for a decision, and for being used after it",
+        "hours, 1 to 720", Some("24"), "24", false;
+    JUGGERNAUT_SOLO_APPROVALS: "Lets who created a task approve it, and one person approve all of a critical task; for a single operator",
+        "on or off", Some("off"), "on", false;
     RUST_LOG: "What the host logs about itself",
         "tracing filter", Some("info"), "info,juggernaut=debug", false;
     JUGGERNAUT_LOG_FORMAT: "Shape of the host's own log lines",

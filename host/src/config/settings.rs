@@ -10,7 +10,8 @@ use url::Url;
 use super::names;
 use super::values::{ConfigError, Env, wrong, wrong_value};
 
-const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
+const SECONDS_PER_HOUR: u64 = 60 * 60;
+const SECONDS_PER_DAY: u64 = 24 * SECONDS_PER_HOUR;
 
 /// Where the database is.
 #[derive(Clone, Debug)]
@@ -144,6 +145,35 @@ impl WorkerConfig {
     }
 }
 
+/// How approvals are given on this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApprovalConfig {
+    /// How long one may wait for a decision, and for being used up after it.
+    pub lifetime: Duration,
+    /// One operator alone: who created a task may approve it. Shown and recorded wherever it matters.
+    pub solo: bool,
+}
+
+impl Default for ApprovalConfig {
+    fn default() -> Self {
+        Self { lifetime: Duration::from_secs(SECONDS_PER_DAY), solo: false }
+    }
+}
+
+impl ApprovalConfig {
+    pub fn from_env(env: Env<'_>) -> Result<Self, ConfigError> {
+        let hours = env.number(&names::JUGGERNAUT_APPROVAL_HOURS, 1..=720)?;
+        let name = &names::JUGGERNAUT_SOLO_APPROVALS;
+        let value = env.text_or_default(name)?;
+        let solo = match value.as_str() {
+            "on" => true,
+            "off" => false,
+            _ => return Err(wrong_value(name, &value, "is neither on nor off")),
+        };
+        Ok(Self { lifetime: Duration::from_secs(hours * SECONDS_PER_HOUR), solo })
+    }
+}
+
 /// Shape of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -183,6 +213,7 @@ pub struct HostConfig {
     pub model: ModelSettings,
     pub egress: EgressSettings,
     pub worker: WorkerConfig,
+    pub approvals: ApprovalConfig,
     pub log: LogConfig,
 }
 
@@ -195,6 +226,7 @@ impl HostConfig {
             model: ModelSettings::from_env(env)?,
             egress: EgressSettings::from_env(env)?,
             worker: WorkerConfig::from_env(env)?,
+            approvals: ApprovalConfig::from_env(env)?,
             log: LogConfig::from_env(env)?,
         })
     }

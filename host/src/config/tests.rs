@@ -62,6 +62,21 @@ fn every_default_and_limit_is_accepted_and_the_next_one_is_not() {
 }
 
 #[test]
+fn approvals_last_a_day_and_solo_mode_is_off() {
+    let read = |values: &[(&str, &str)]| with(values, ApprovalConfig::from_env);
+    assert_eq!(read(&[]).unwrap(), ApprovalConfig { lifetime: Duration::from_hours(24), solo: false });
+    assert!(read(&[("JUGGERNAUT_SOLO_APPROVALS", "on")]).unwrap().solo);
+    for (name, wrong) in [
+        ("JUGGERNAUT_APPROVAL_HOURS", "0"),
+        ("JUGGERNAUT_APPROVAL_HOURS", "721"),
+        ("JUGGERNAUT_SOLO_APPROVALS", "true"),
+        ("JUGGERNAUT_SOLO_APPROVALS", "ON"),
+    ] {
+        assert!(read(&[(name, wrong)]).is_err(), "{name}={wrong}");
+    }
+}
+
+#[test]
 fn listens_where_it_is_told() {
     let listen = |values: &[(&str, &str)]| with(values, ServerConfig::from_env).map(|config| config.listen.to_string());
     assert_eq!(listen(&[]).unwrap(), "127.0.0.1:8080");

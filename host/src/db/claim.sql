@@ -8,9 +8,9 @@ with wanted as (
         from governance_tasks as t
         where t.status = 'pending'
             and t.task_type = type.name
-            -- Whoever wrote the row: high and critical risk waits for a person.
-            and t.risk in ('low', 'medium')
+            -- Whoever wrote the row: critical risk, and what requires approval, waits for a person to approve its start.
             and not t.requires_approval
+            and (t.risk <> 'critical' or task_start_approved(t))
             and (t.assigned_worker is null or t.assigned_worker = any ($2::text[]))
         order by t.priority, t.created_at, t.id
         limit $3
@@ -29,6 +29,20 @@ claimed as (
     from wanted
     where t.id = wanted.id and t.status = 'pending'
     returning t.*
+),
+-- The claim uses the approval up.
+started as (
+    update approvals as a
+    set state = 'consumed', consumed_at = now(), attempt = c.attempt
+    from claimed as c
+    where a.task_id = c.id and a.kind = 'start' and a.state = 'approved'
+    returning a.id, a.task_id, a.attempt, a.action, a.decided_by
+),
+logged as (
+    insert into execution_logs (task_id, worker_id, attempt, action, level, message, metadata)
+    select task_id, $4, attempt, 'approval_consumed', 'info',
+        format('Approval %s of %s consumed: approved by %s', id, action, decided_by), jsonb_build_object('approval', id)
+    from started
 )
 select
     c.id as "id!",

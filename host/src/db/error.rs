@@ -1,5 +1,6 @@
 //! What can go wrong in the database, as far as a caller can act on it.
 
+use crate::approval::{ApprovalId, ApprovalState};
 use crate::task::{TaskId, TaskStatus};
 
 /// Why the database did not do what was asked.
@@ -38,6 +39,19 @@ pub enum DbError {
     /// The claim has ended: another worker holds the task, or nobody does. Whoever gets this writes nothing more.
     #[error("the task's lease is lost")]
     LeaseLost,
+    /// The step's approval was not good any more when it was to be used up. Nothing was written.
+    #[error("the approval is not good any more")]
+    NotApproved,
+    #[error("no approval has the id {0}")]
+    UnknownApproval(ApprovalId),
+    /// Somebody or something was quicker.
+    #[error("approval {id} is {state}{}, so it can not be {action}", decided(.by.as_deref()))]
+    ApprovalDecided { id: ApprovalId, state: ApprovalState, by: Option<String>, action: &'static str },
+    #[error("approval {id} can not be given any more: {why}")]
+    ApprovalVoid { id: ApprovalId, why: String },
+    /// The caller may approve, but not this.
+    #[error("{0}")]
+    NotYours(String),
     /// What is stored contradicts itself.
     #[error("the database holds something impossible in {0}")]
     Corrupt(&'static str),
@@ -50,6 +64,10 @@ impl DbError {
     pub(super) fn corrupt(place: &'static str) -> Self {
         Self::Corrupt(place)
     }
+}
+
+fn decided(principal: Option<&str>) -> String {
+    principal.map(|principal| format!(" (decided by {principal})")).unwrap_or_default()
 }
 
 fn join(ids: &[TaskId]) -> String {

@@ -5,7 +5,8 @@ use sqlx::{Postgres, Transaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Db, DbError};
+use super::{Db, DbError, approvals};
+use crate::approval::Use;
 use crate::journal::{Effect, LogLine, NotDurable, Outcome, Raised, Step};
 use crate::repo::Sha;
 use crate::task::{Attempt, Lease, LogLevel, Risk, Task, TaskId, WorkerId};
@@ -36,6 +37,8 @@ pub struct Batch {
     /// Lines of the host about this run's calls.
     pub calls: Vec<LogLine>,
     pub raised: Option<Raised>,
+    /// Approvals that steps use up, by the steps' positions.
+    pub uses: Vec<(u32, Use)>,
 }
 
 /// A step as it is stored. The same position may come twice in a batch: first the intent, then the result.
@@ -48,8 +51,8 @@ pub struct StepRow {
 
 impl Batch {
     pub fn is_empty(&self) -> bool {
-        let Self { steps, lines, calls, raised } = self;
-        steps.is_empty() && lines.is_empty() && calls.is_empty() && raised.is_none()
+        let Self { steps, lines, calls, raised, uses } = self;
+        steps.is_empty() && lines.is_empty() && calls.is_empty() && raised.is_none() && uses.is_empty()
     }
 }
 
@@ -100,10 +103,7 @@ impl Db {
 
     /// Writes a batch, whole or not at all, if the lease still stands.
     pub async fn store_batch(&self, key: &RunKey, batch: &Batch) -> Result<(), NotDurable> {
-        let storage = |error: DbError| match error {
-            DbError::LeaseLost => NotDurable::LeaseLost,
-            error => NotDurable::Storage(error.to_string()),
-        };
+        let storage = not_durable;
         let mut transaction = self.pool().begin().await.map_err(|error| storage(error.into()))?;
         hold(&mut transaction, key).await.map_err(storage)?;
         write_batch(&mut transaction, key, batch).await.map_err(storage)?;
@@ -165,6 +165,14 @@ impl Db {
         .fetch_all(self.pool())
         .await?;
         rows.iter().map(|sha| Sha::parse(sha).map_err(|_| DbError::corrupt("result"))).collect()
+    }
+}
+
+pub(super) fn not_durable(error: DbError) -> NotDurable {
+    match error {
+        DbError::LeaseLost => NotDurable::LeaseLost,
+        DbError::NotApproved => NotDurable::NotApproved,
+        error => NotDurable::Storage(error.to_string()),
     }
 }
 
@@ -237,6 +245,9 @@ pub(super) async fn write_batch(
 ) -> Result<(), DbError> {
     for row in &batch.steps {
         write_step(transaction, key, row).await?;
+    }
+    for (position, used) in &batch.uses {
+        approvals::consume(transaction, key, *position, used).await?;
     }
     if let Some(raised) = &batch.raised {
         raise(transaction, key, raised).await?;

@@ -3,6 +3,7 @@
 //! Invariants: no SQL outside this module; every list has a limit; a change that a person asked for and its line in
 //! the execution log are one transaction; what a caller can act on is a variant of [`DbError`], not a driver's error.
 
+pub mod approvals;
 mod error;
 pub mod journal;
 pub mod logs;
@@ -25,7 +26,7 @@ use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, PgConnection, PgPool};
 
-use crate::config::DatabaseConfig;
+use crate::config::{ApprovalConfig, DatabaseConfig};
 
 pub use error::DbError;
 
@@ -44,6 +45,7 @@ static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 #[derive(Clone, Debug)]
 pub struct Db {
     pool: PgPool,
+    approvals: ApprovalConfig,
 }
 
 /// Whether requests can be served.
@@ -73,11 +75,21 @@ impl Db {
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .connect_lazy_with(options);
-        Ok(Self { pool })
+        Ok(Self { pool, approvals: ApprovalConfig::default() })
     }
 
     pub fn from_pool(pool: PgPool) -> Self {
-        Self { pool }
+        Self { pool, approvals: ApprovalConfig::default() }
+    }
+
+    /// The same, with this host's rules for approvals.
+    #[must_use]
+    pub fn with_approvals(self, approvals: ApprovalConfig) -> Self {
+        Self { approvals, ..self }
+    }
+
+    pub fn approval_rules(&self) -> ApprovalConfig {
+        self.approvals
     }
 
     pub fn pool(&self) -> &PgPool {

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 
 use super::journal::{Batch, RunKey, hold, write_batch};
 use super::{Db, DbError};
+use crate::approval::ApprovalId;
 use crate::task::LogLevel;
 
 /// What a claim ends with.
@@ -23,6 +24,8 @@ pub enum Ending {
     DeadLetter { reason: String },
     /// The same attempt goes on at that time.
     Suspended { wake_at: OffsetDateTime, reason: String },
+    /// The same attempt goes on at the call that waits, once somebody has approved it.
+    WaitingApproval { approval: ApprovalId, reason: String },
     /// The same attempt goes on as soon as somebody claims it.
     Released { reason: String },
 }
@@ -33,6 +36,7 @@ impl Ending {
             Self::Completed { .. } => "task_completed",
             Self::Failed { .. } | Self::Retry { .. } | Self::DeadLetter { .. } => "task_error",
             Self::Suspended { .. } => "task_suspended",
+            Self::WaitingApproval { .. } => "task_waiting_approval",
             Self::Released { .. } => "task_released",
         }
     }
@@ -49,6 +53,9 @@ impl Ending {
             Self::Retry { reason, after } => Self::Retry { reason: clean(reason), after: *after },
             Self::DeadLetter { reason } => Self::DeadLetter { reason: clean(reason) },
             Self::Suspended { wake_at, reason } => Self::Suspended { wake_at: *wake_at, reason: clean(reason) },
+            Self::WaitingApproval { approval, reason } => {
+                Self::WaitingApproval { approval: *approval, reason: clean(reason) }
+            }
             Self::Released { reason } => Self::Released { reason: clean(reason) },
         }
     }
@@ -56,7 +63,9 @@ impl Ending {
     fn message(&self) -> String {
         match self {
             Self::Completed { text, .. } => text.clone(),
-            Self::Failed { reason } | Self::Released { reason } => reason.clone(),
+            Self::Failed { reason } | Self::Released { reason } | Self::WaitingApproval { reason, .. } => {
+                reason.clone()
+            }
             Self::Retry { reason, after } => format!("{reason} (next attempt in {:.1} s)", after.as_secs_f64()),
             Self::DeadLetter { reason } => format!("{reason} (no attempts left: dead letter)"),
             Self::Suspended { wake_at, reason } => format!("{reason}; suspended until {wake_at}"),
@@ -65,7 +74,9 @@ impl Ending {
 
     fn level(&self) -> LogLevel {
         match self {
-            Self::Completed { .. } | Self::Suspended { .. } | Self::Released { .. } => LogLevel::Info,
+            Self::Completed { .. } | Self::Suspended { .. } | Self::WaitingApproval { .. } | Self::Released { .. } => {
+                LogLevel::Info
+            }
             Self::Retry { .. } => LogLevel::Warn,
             Self::Failed { .. } | Self::DeadLetter { .. } => LogLevel::Error,
         }
@@ -76,7 +87,9 @@ impl Ending {
             Self::Failed { reason } | Self::Retry { reason, .. } | Self::DeadLetter { reason } => {
                 Some(json!({ "error_type": error_type, "details": reason }))
             }
-            Self::Completed { .. } | Self::Suspended { .. } | Self::Released { .. } => None,
+            Self::Completed { .. } | Self::Suspended { .. } | Self::WaitingApproval { .. } | Self::Released { .. } => {
+                None
+            }
         }
     }
 }
@@ -166,6 +179,20 @@ async fn set_state(transaction: &mut Transaction<'_, Postgres>, key: &RunKey, en
             task,
             lease,
             wake_at,
+        ),
+        // Decided meanwhile, either way: the run finds out when it comes to the call again.
+        Ending::WaitingApproval { approval, reason } => sqlx::query!(
+            r#"update governance_tasks as t
+               set status = case when open.waits then 'waiting_approval' else 'pending' end::task_status,
+                   requires_approval = t.requires_approval or open.waits,
+                   call_approval = case when open.waits then $4::uuid end,
+                   approval_reason = $3
+               from (select exists (select from approvals where id = $4 and state = 'requested') as waits) as open
+               where t.id = $1 and t.lease = $2 and t.status = 'in_progress'"#,
+            task,
+            lease,
+            reason,
+            approval.0,
         ),
         Ending::Released { .. } => sqlx::query!(
             "update governance_tasks set status = 'pending' where id = $1 and lease = $2 and status = 'in_progress'",

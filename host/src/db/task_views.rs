@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use time::serde::rfc3339;
 use utoipa::ToSchema;
 
+use super::approvals::OpenApproval;
 use crate::task::{Priority, Risk, TaskId, TaskStatus};
 
 /// A task in a list.
@@ -86,6 +87,8 @@ pub struct TaskDetail {
     pub content: TaskContent,
     pub depends_on: Vec<Dependency>,
     pub run: Option<RunView>,
+    /// Approvals that it waits for, or that were given and not used yet.
+    pub approvals: Vec<OpenApproval>,
 }
 
 /// Which tasks a list shows; a field that is none does not filter.

@@ -5,12 +5,12 @@ use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::logs::{LogEntry, append};
 use super::task_views::{Dependency, RunView, TaskContent, TaskCursor, TaskDetail, TaskFilter, TaskSummary};
-use super::{Db, DbError, rows};
-use crate::task::{LogLevel, NewTask, Priority, Risk, TaskId, TaskStatus};
+use super::{Db, DbError, approvals, rows};
+use crate::task::{LogLevel, NewTask, Priority, Risk, TaskId, TaskStatus, Treatment};
 
 /// Why a task of this risk waits before it runs; none if it does not.
 fn approval_reason(risk: Risk) -> Option<String> {
-    risk.needs_approval().then(|| format!("Declared risk {risk}: a person has to approve before it runs"))
+    risk.needs_start_approval().then(|| format!("Declared risk {risk}: a person has to approve before it runs"))
 }
 
 /// Where a task that is ready to be looked at stands: approval comes first, then what it depends on.
@@ -24,12 +24,17 @@ fn waiting_status(needs_approval: bool, blocked_by: i32) -> TaskStatus {
 
 impl Db {
     /// Adds a task and its dependencies, and says where it stands.
-    pub async fn create_task(&self, task: &NewTask, principal: &str) -> Result<TaskSummary, DbError> {
-        let id = TaskId::generate();
+    pub async fn create_task(
+        &self,
+        id: TaskId,
+        task: &NewTask,
+        treatment: &Treatment,
+        principal: &str,
+    ) -> Result<TaskSummary, DbError> {
         let mut tx = self.pool.begin().await?;
         let depends_on = distinct(&task.draft().depends_on);
         let blocked_by = lock_dependencies(&mut tx, &depends_on).await?;
-        insert(&mut tx, id, task, blocked_by, principal).await?;
+        insert(&mut tx, id, task, treatment, blocked_by, principal).await?;
         let ids: Vec<_> = depends_on.iter().map(|id| id.0).collect();
         sqlx::query!(
             "insert into task_dependencies (task_id, depends_on) select $1, * from unnest($2::uuid[])",
@@ -38,9 +43,12 @@ impl Db {
         )
         .execute(&mut *tx)
         .await?;
-        let status = waiting_status(task.draft().risk.needs_approval(), blocked_by);
+        let status = waiting_status(treatment.start_reason.is_some(), blocked_by);
         let message = format!("Task created by {principal}, {status}");
         log(&mut tx, id, "task_created", message, principal).await?;
+        if status == TaskStatus::WaitingApproval {
+            approvals::ask_start(&mut tx, id, self.approvals.lifetime).await?;
+        }
         let summary = summary(&mut tx, id).await?;
         tx.commit().await?;
         Ok(summary)
@@ -72,8 +80,9 @@ impl Db {
         )
         .fetch_optional(&mut *tx)
         .await?;
+        let approvals = approvals::open_of_task(&mut tx, id).await?;
         tx.commit().await?;
-        Ok(TaskDetail { summary, content, depends_on, run })
+        Ok(TaskDetail { summary, content, depends_on, run, approvals })
     }
 
     /// Where a task stands.
@@ -134,7 +143,7 @@ impl Db {
     /// Gives a task that ended without success one more attempt. What it waited for before, it waits for again.
     pub async fn retry_task(&self, id: TaskId, principal: &str) -> Result<TaskSummary, DbError> {
         let mut tx = self.pool.begin().await?;
-        let Locked { status: from, risk, blocked_by, requires_approval } = lock(&mut tx, id).await?;
+        let Locked { status: from, .. } = lock(&mut tx, id).await?;
         match from {
             TaskStatus::Failed | TaskStatus::Cancelled | TaskStatus::DeadLetter => {}
             TaskStatus::Pending
@@ -144,8 +153,10 @@ impl Db {
             | TaskStatus::Completed => return Err(DbError::WrongStatus { id, from, action: "retried" }),
         }
         requeue(&mut tx, id).await?;
-        // Ending a task does not settle an approval that was asked for.
-        let to = waiting_status(requires_approval || risk.needs_approval(), blocked_by);
+        // Ending a task does not settle an approval that was asked for, and one that was given is used up: the trigger
+        // says so in the row.
+        let Locked { risk, blocked_by, requires_approval, .. } = lock(&mut tx, id).await?;
+        let to = waiting_status(requires_approval || risk.needs_start_approval(), blocked_by);
         if to != TaskStatus::Pending {
             // Two steps, because every ended task goes back through `pending`; nobody sees the first one.
             sqlx::query!(
@@ -154,11 +165,14 @@ impl Db {
                 where id = $1",
                 id as TaskId,
                 to as TaskStatus,
-                risk.needs_approval(),
+                risk.needs_start_approval(),
                 approval_reason(risk)
             )
             .execute(&mut *tx)
             .await?;
+        }
+        if to == TaskStatus::WaitingApproval {
+            approvals::ask_start(&mut tx, id, self.approvals.lifetime).await?;
         }
         log(&mut tx, id, "task_retried", format!("Task retried by {principal}, was {from}, is {to}"), principal)
             .await?;
@@ -201,29 +215,33 @@ async fn insert(
     tx: &mut Transaction<'_, Postgres>,
     id: TaskId,
     task: &NewTask,
+    treatment: &Treatment,
     blocked_by: i32,
     principal: &str,
 ) -> Result<(), DbError> {
     let draft = task.draft();
+    let Treatment { risk, risk_reasons, start_reason } = treatment;
     sqlx::query!(
         "insert into governance_tasks (id, title, description, task_type, status, priority, acceptance_criteria,
-            assigned_worker, requires_approval, approval_reason, risk, payload, created_by, attempts_max, blocked_by)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+            assigned_worker, requires_approval, approval_reason, risk, payload, created_by, attempts_max, blocked_by,
+            risk_reasons)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
         id as TaskId,
         draft.title,
         draft.description,
         draft.task_type,
-        waiting_status(draft.risk.needs_approval(), blocked_by) as TaskStatus,
+        waiting_status(start_reason.is_some(), blocked_by) as TaskStatus,
         draft.priority as Priority,
         draft.acceptance_criteria,
         draft.assigned_worker,
-        draft.risk.needs_approval(),
-        approval_reason(draft.risk),
-        draft.risk as Risk,
+        start_reason.is_some(),
+        start_reason.as_deref(),
+        *risk as Risk,
         draft.payload,
         principal,
         i32::try_from(draft.attempts_max).unwrap_or(i32::MAX),
-        blocked_by
+        blocked_by,
+        json!(risk_reasons)
     )
     .execute(&mut **tx)
     .await?;

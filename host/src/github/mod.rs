@@ -28,7 +28,7 @@ pub use config::GitHubConfig;
 pub use error::GitHubError;
 pub use types::{
     ChangedFile, CheckRun, CheckStatus, Commit, CommittedFile, Comparison, File, FileStatus, Merged, PullRequest,
-    PullRequestState, TreeEntry, TreeKind,
+    PullRequestState, PullRequestText, TreeEntry, TreeKind,
 };
 
 use transport::{Timing, Transport};

@@ -8,10 +8,10 @@ use reqwest::Method;
 use url::Url;
 
 use super::error::{Call, GitHubError};
-use super::types::{CheckRun, Commit, Comparison, File, PullRequest, TreeEntry};
+use super::types::{CheckRun, Commit, Comparison, File, PullRequest, PullRequestText, TreeEntry};
 use super::wire::{
     CheckRunPage, ComparePage, ContentEntry, Contents, GitObject, GitRef, GitTree, WireCheckRun, WireCommit,
-    WirePullRequest,
+    WirePullRequest, WirePullRequestText,
 };
 use super::{GitHub, transport::Page};
 use crate::repo::{Branch, RepoPath, Repository, Sha};
@@ -76,6 +76,17 @@ impl GitHub {
         PullRequest::try_from(wire).map_err(|error| call.unavailable(error.to_string()))
     }
 
+    /// What is written about a pull request: for people, proof of nothing.
+    pub async fn pull_request_text(
+        &self,
+        repository: &Repository,
+        number: u64,
+    ) -> Result<PullRequestText, GitHubError> {
+        let url = self.repo_url(repository, ["pulls", &number.to_string()]);
+        let WirePullRequestText { title, body } = self.transport.get(url, CONTENTS_BODY_BYTES_MAX).await?;
+        Ok(PullRequestText { title, body })
+    }
+
     /// The newest hundred pull requests, in any state, whose head is this branch of the repository's owner.
     pub async fn find_pull_requests(
         &self,
@@ -131,7 +142,8 @@ impl GitHub {
         let mut url = self.repo_url(repository, ["compare"].into_iter().chain(range.split('/')));
         url.query_pairs_mut().append_pair("per_page", PAGE_ITEMS);
         let Page { value: first, mut next } = self.transport.get_page(url, LIST_BODY_BYTES_MAX).await?;
-        let ComparePage { ahead_by, behind_by, total_commits, mut commits, mut files } = first;
+        let ComparePage { ahead_by, behind_by, total_commits, merge_base_commit, mut commits, mut files } = first;
+        let merge_base = merge_base_commit.map(|commit| commit.sha);
         let mut pages = 1;
         while let Some(url) = next.take().filter(|_| pages < COMMIT_PAGES_MAX) {
             let page: Page<ComparePage> = self.transport.get_page(url, LIST_BODY_BYTES_MAX).await?;
@@ -146,7 +158,7 @@ impl GitHub {
         commits.truncate(COMMITS_MAX);
         files.truncate(FILES_MAX);
         let (commits, files) = (shas(commits), files.into_iter().map(Into::into).collect());
-        Ok(Comparison { ahead_by, behind_by, commits, files, truncated })
+        Ok(Comparison { ahead_by, behind_by, commits, files, merge_base, truncated })
     }
 
     pub async fn commit(&self, repository: &Repository, reference: &str) -> Result<Commit, GitHubError> {

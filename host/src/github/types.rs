@@ -90,6 +90,9 @@ pub struct Comparison {
     /// Oldest first.
     pub commits: Vec<Sha>,
     pub files: Vec<ChangedFile>,
+    /// Where they parted. None in journals from before it was kept.
+    #[serde(default)]
+    pub merge_base: Option<Sha>,
     /// There may be more commits or files than are listed.
     pub truncated: bool,
 }
@@ -119,6 +122,13 @@ pub struct Commit {
     pub sha: Sha,
     pub message: String,
     pub parents: Vec<Sha>,
+}
+
+/// What people, or roles, wrote about a pull request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PullRequestText {
+    pub title: String,
+    pub body: Option<String>,
 }
 
 /// What `put_file` made.

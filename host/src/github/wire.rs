@@ -74,6 +74,13 @@ pub(super) struct WirePullRequest {
     merge_commit_sha: Option<Sha>,
 }
 
+/// The texts of a pull request alone.
+#[derive(Debug, Deserialize)]
+pub(super) struct WirePullRequestText {
+    pub(super) title: String,
+    pub(super) body: Option<String>,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum OpenOrClosed {
@@ -166,6 +173,8 @@ pub(super) struct ComparePage {
     pub(super) ahead_by: u32,
     pub(super) behind_by: u32,
     pub(super) total_commits: u32,
+    #[serde(default)]
+    pub(super) merge_base_commit: Option<GitObject>,
     pub(super) commits: Vec<GitObject>,
     /// On the first page only.
     #[serde(default)]

@@ -56,7 +56,7 @@ macro_rules! needs {
     )+ };
 }
 
-needs!(Read, ChangeTasks, ManageTokens);
+needs!(Read, ChangeTasks, Approve, ManageTokens);
 
 /// Proof that the caller may. An argument that stands before the body, so that the body of a caller who may not is
 /// never read.

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::BODY_BYTES_MAX;
 use super::problem::Problem;
+use crate::approval::ApprovalId;
 use crate::db::PAGE_ROWS_MAX;
 use crate::task::TaskId;
 
@@ -131,6 +132,18 @@ impl<S: Send + Sync> FromRequestParts<S> for TaskPath {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         uuid_in_path(parts, state, "task").await.map(|id| Self(TaskId(id)))
+    }
+}
+
+/// The approval that the path names.
+#[derive(Debug)]
+pub(super) struct ApprovalPath(pub(super) ApprovalId);
+
+impl<S: Send + Sync> FromRequestParts<S> for ApprovalPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        uuid_in_path(parts, state, "approval").await.map(|id| Self(ApprovalId(id)))
     }
 }
 

@@ -5,6 +5,7 @@
 //! SQL here; bodies, pages, streams and times have a named limit.
 
 mod access;
+mod approvals;
 mod cursor;
 mod document;
 mod edge;
@@ -32,8 +33,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::db::Db;
+use crate::policy::Policies;
 
 pub use access::{Permission, allows};
+pub use approvals::{Approval, ApprovalPage, Denial};
 pub use cursor::Page;
 pub use problem::{FieldError, ProblemBody};
 pub use tokens::{CreatedToken, TokenDraft};
@@ -49,6 +52,7 @@ pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub struct ApiState {
     pub db: Db,
+    pub policies: Arc<Policies>,
     /// Signalled when a task became claimable, so that an idle worker need not wait for its next look.
     pub wake: watch::Sender<()>,
     /// True once the host stops: streams end then, and their readers go on elsewhere.
@@ -57,8 +61,8 @@ pub struct ApiState {
 }
 
 impl ApiState {
-    pub fn new(db: Db, wake: watch::Sender<()>, closing: watch::Receiver<bool>) -> Self {
-        Self { db, wake, closing, streams: Arc::new(Semaphore::new(STREAMS_MAX)) }
+    pub fn new(db: Db, policies: Arc<Policies>, wake: watch::Sender<()>, closing: watch::Receiver<bool>) -> Self {
+        Self { db, policies, wake, closing, streams: Arc::new(Semaphore::new(STREAMS_MAX)) }
     }
 }
 
@@ -90,6 +94,10 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(tasks::retry_task))
         .routes(routes!(logs::list_task_logs))
         .routes(routes!(logs::list_task_steps))
+        .routes(routes!(approvals::list_approvals))
+        .routes(routes!(approvals::show_approval))
+        .routes(routes!(approvals::approve))
+        .routes(routes!(approvals::deny))
         .routes(routes!(workers::list_workers))
         .routes(routes!(workers::list_task_types))
         .routes(routes!(tokens::create_token, tokens::list_tokens))
@@ -123,7 +131,12 @@ mod tests {
             .connect_lazy("postgres://somebody:hunter2@127.0.0.1:1/lost")
             .unwrap();
         let (_closing, closing) = watch::channel(false);
-        let router = router(ApiState::new(Db::from_pool(pool), watch::channel(()).0, closing));
+        let router = router(ApiState::new(
+            Db::from_pool(pool),
+            Arc::new(Policies::shipped().unwrap()),
+            watch::channel(()).0,
+            closing,
+        ));
         let request = |path: &str| {
             let token = format!("Bearer jgt_{}", "A".repeat(43));
             Request::get(path).header(header::AUTHORIZATION, token).body(Body::empty()).unwrap()

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use super::{BODY_BYTES_MAX, Permission, REQUEST_TIME_MAX, STREAMS_MAX};
 use crate::db::DbError;
 use crate::db::tokens::TokenRole;
+use crate::policy::Denied;
 use crate::task::InvalidTask;
 
 /// The body of an error.
@@ -197,24 +198,37 @@ impl From<InvalidTask> for Problem {
     }
 }
 
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "denied-by-policy", "Denied by policy", denied.to_string())
+    }
+}
+
 impl From<DbError> for Problem {
     fn from(error: DbError) -> Self {
         let text = error.to_string();
         match error {
             DbError::UnknownTask(id) => Self::unknown("task", &id.to_string()),
+            DbError::UnknownApproval(id) => Self::unknown("approval", &id.to_string()),
+            DbError::NotYours(_) => Self::new(StatusCode::FORBIDDEN, "not-yours", "Not yours to approve", text),
             DbError::UnknownToken(id) => Self::unknown("token", &id),
             DbError::UnknownTaskType => Self::invalid_field("task_type", "does not exist", text),
             DbError::UnknownDependencies(_) => Self::invalid_field("depends_on", &text, text.clone()),
             DbError::InvalidPrincipal => Self::invalid_field("principal", "is not a principal's name", text),
             DbError::NulCharacter => Self::bad_request(StatusCode::BAD_REQUEST, text),
-            DbError::WrongStatus { .. } | DbError::Transition(_) | DbError::NoEvidence | DbError::AmbiguousToken(_) => {
-                Self::conflict(text)
-            }
+            DbError::WrongStatus { .. }
+            | DbError::ApprovalDecided { .. }
+            | DbError::ApprovalVoid { .. }
+            | DbError::Transition(_)
+            | DbError::NoEvidence
+            | DbError::AmbiguousToken(_) => Self::conflict(text),
             // The driver's words may name addresses, so they go to the log alone.
             DbError::Unavailable(_) => Self::unavailable("The database does not answer; try again").with_cause(text),
-            DbError::LeaseLost | DbError::Corrupt(_) | DbError::Migration(_) | DbError::Internal(_) => {
-                Self::internal(text)
-            }
+            DbError::LeaseLost
+            | DbError::NotApproved
+            | DbError::Corrupt(_)
+            | DbError::Migration(_)
+            | DbError::Internal(_) => Self::internal(text),
         }
     }
 }

@@ -14,6 +14,7 @@ use super::cursor::{Page, decode, encode};
 use super::extract::{ApiJson, ApiQuery, TaskPath, page_limit};
 use super::problem::Problem;
 use crate::db::task_views::{TaskCursor, TaskDetail, TaskFilter, TaskSummary};
+use crate::policy;
 use crate::task::{NewTask, Priority, TaskDraft, TaskId, TaskStatus};
 
 /// Wakes a worker if there is something to claim now.
@@ -25,7 +26,8 @@ fn wake(state: &ApiState, task: &TaskSummary) {
 
 /// Create a task
 ///
-/// High and critical risk waits for approval, open dependencies suspend; otherwise the task is claimable at once.
+/// Critical risk waits for approval, open dependencies suspend; otherwise the task is claimable at once. High risk runs
+/// until a call that matters, and waits there.
 #[utoipa::path(post, path = "/tasks", tag = "tasks", request_body = TaskDraft,
     responses((status = 201, description = "Created", body = TaskSummary,
         headers(("Location" = String, description = "Path of the task")))))]
@@ -34,8 +36,9 @@ pub(super) async fn create_task(
     caller: May<ChangeTasks>,
     ApiJson(draft): ApiJson<TaskDraft>,
 ) -> Result<impl IntoResponse, Problem> {
-    let task = NewTask::admit(draft)?;
-    let task = state.db.create_task(&task, &caller.principal.name).await?;
+    let (task, id) = (NewTask::admit(draft)?, TaskId::generate());
+    let admission = policy::admit(&state.policies, &caller.principal.name, id, task.draft())?;
+    let task = state.db.create_task(id, &task, &admission.treatment(), &caller.principal.name).await?;
     wake(&state, &task);
     let location = format!("/api/v1/tasks/{}", task.id);
     Ok((StatusCode::CREATED, AppendHeaders([(LOCATION, location)]), Json(task)))
@@ -112,8 +115,8 @@ pub(super) async fn cancel_task(
 
 /// Retry a task
 ///
-/// One more attempt for a task that failed, was cancelled or ended as a dead letter. High and critical risk waits
-/// for approval again.
+/// One more attempt for a task that failed, was cancelled or ended as a dead letter. What was approved before it began is
+/// asked for again.
 #[utoipa::path(post, path = "/tasks/{id}/retry", tag = "tasks",
     params(("id" = TaskId, Path, description = "The task's id")),
     responses((status = 200, description = "The task in its next attempt", body = TaskSummary)))]

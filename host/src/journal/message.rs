@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
 use super::Call;
+use crate::approval::{Asked, Request, Use};
 use crate::task::{LogLevel, Risk};
 
 /// A line for the execution log.
@@ -24,6 +25,9 @@ pub enum NotDurable {
     LeaseLost,
     #[error("the journal can not be written: {0}")]
     Storage(String),
+    /// The approval that the step was to use up expired, or its task ended, in this moment: ask again.
+    #[error("the approval is not good any more")]
+    NotApproved,
 }
 
 /// One message to the recorder. Order is preserved; a reply means that this message and all before it are committed.
@@ -34,6 +38,19 @@ pub enum Message {
         position: u32,
         call: Call,
         at: OffsetDateTime,
+        /// Used up in the transaction that stores the intent.
+        approval: Option<Use>,
+        reply: Reply,
+    },
+    /// A call needs an approval. Stored, or found, before it is answered.
+    Ask {
+        request: Box<Request>,
+        reply: oneshot::Sender<Result<Asked, NotDurable>>,
+    },
+    /// An approval is used up for a step whose intent the journal holds already.
+    Consume {
+        position: u32,
+        approval: Use,
         reply: Reply,
     },
     /// A call ended. Without a reply (reads, refusals) it is stored before the next intent or the end of the run.

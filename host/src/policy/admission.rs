@@ -5,7 +5,7 @@ use super::question::{Action, Question, Subject};
 use super::risk::{Assessment, assess_task};
 use super::scope::{attended, permitted, task_fact};
 use super::{Denied, Harm, Needed, Scope};
-use crate::task::{Target, TaskDraft, TaskId};
+use crate::task::{Target, TaskDraft, TaskId, Treatment};
 
 /// What the host calls the beginning of a task, to policies.
 const START: &str = "start";
@@ -18,6 +18,15 @@ pub struct Admission {
     pub risk: Assessment,
     /// Why it waits for a person before its first run, if so.
     pub start: Option<Needed>,
+}
+
+impl Admission {
+    /// What the queue has to know of it.
+    pub fn treatment(self) -> Treatment {
+        let Self { decision: _, risk, start } = self;
+        let start_reason = start.map(|needed| needed.reasons.join("; "));
+        Treatment { risk: risk.level, risk_reasons: risk.reasons, start_reason }
+    }
 }
 
 /// Judges a task that somebody wants to create.

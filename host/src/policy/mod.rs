@@ -57,8 +57,8 @@ pub struct Needed {
 
 /// A permitted action.
 #[derive(Debug)]
-pub struct Ruling<G> {
-    pub grant: G,
+pub struct Ruling<A> {
+    pub grant: Granted<A>,
     /// None where it may be done without a person.
     pub needs: Option<Needed>,
     /// What the permission stands on.

@@ -78,11 +78,7 @@ impl Scope<'_> {
     }
 
     /// A branch begins at a commit of the base.
-    pub fn create_branch(
-        &self,
-        action: CreateBranch,
-        facts: BranchFacts,
-    ) -> Result<Ruling<Granted<CreateBranch>>, Denied> {
+    pub fn create_branch(&self, action: CreateBranch, facts: BranchFacts) -> Result<Ruling<CreateBranch>, Denied> {
         let decision = self.may_create_branch_if(&action, facts)?;
         Ok(self.ruling(Action::CreateBranch, decision, self.risk.clone(), action))
     }
@@ -100,7 +96,7 @@ impl Scope<'_> {
         self.ask_write(Action::CreateBranch, repository, branch.as_str(), outside, facts, words)
     }
 
-    pub fn put_file(&self, action: PutFile) -> Result<Ruling<Granted<PutFile>>, Denied> {
+    pub fn put_file(&self, action: PutFile) -> Result<Ruling<PutFile>, Denied> {
         let PutFile { repository, branch, path, content, message: _, previous } = &action;
         let outside = outside::write(&self.authority.manifest, repository, branch, None);
         let harm = Harm::of_file(path.as_str(), content, previous.is_some());
@@ -112,7 +108,7 @@ impl Scope<'_> {
         Ok(self.ruling(Action::PutFile, decision, risk, action))
     }
 
-    pub fn open_pull_request(&self, action: OpenPullRequest) -> Result<Ruling<Granted<OpenPullRequest>>, Denied> {
+    pub fn open_pull_request(&self, action: OpenPullRequest) -> Result<Ruling<OpenPullRequest>, Denied> {
         let OpenPullRequest { repository, head, base, title: _, body: _ } = &action;
         let outside = outside::write(&self.authority.manifest, repository, head, Some(base.as_str()));
         let facts = vec![("base", Fact::Text(base.to_string()))];
@@ -129,11 +125,7 @@ impl Scope<'_> {
     }
 
     /// Merges only what this task made: its own branch, in the same repository, with nobody else's commits on it.
-    pub fn merge(
-        &self,
-        action: MergePullRequest,
-        facts: &MergeFacts,
-    ) -> Result<Ruling<Granted<MergePullRequest>>, Denied> {
+    pub fn merge(&self, action: MergePullRequest, facts: &MergeFacts) -> Result<Ruling<MergePullRequest>, Denied> {
         let decision = self.may_merge(&action.repository, action.head_sha.as_str(), facts)?;
         let mut risk = self.risk.clone();
         for (path, content) in facts.judged_files() {
@@ -223,13 +215,7 @@ impl Scope<'_> {
     }
 
     /// The second question: may what is permitted be done without a person?
-    pub(super) fn ruling<A>(
-        &self,
-        action: Action,
-        decision: Decision,
-        risk: Assessment,
-        granted: A,
-    ) -> Ruling<Granted<A>> {
+    pub(super) fn ruling<A>(&self, action: Action, decision: Decision, risk: Assessment, granted: A) -> Ruling<A> {
         let needs = attended(
             &self.authority.policies,
             &self.authority.asker,

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
+use super::approval::Shown;
 use super::determinism;
 use super::run::RunError;
 use super::state::{RunState, Services};
@@ -120,7 +121,13 @@ pub(super) trait Mutation: Clone + Send + Sync + 'static {
         &self,
         state: &mut RunState,
         step: &StepName,
-    ) -> impl Future<Output = Result<Ruling<Granted<Self::Action>>, GuestError>> + Send;
+    ) -> impl Future<Output = Result<Ruling<Self::Action>, GuestError>> + Send;
+
+    /// What a person who is asked to approve it gets to see. May read the world; the arguments alone where that is all
+    /// there is to know.
+    fn show(&self, _state: &mut RunState, call: &Call) -> impl Future<Output = Result<Shown, GuestError>> + Send {
+        std::future::ready(Ok(Shown::of_arguments(call)))
+    }
 
     fn act(
         github: GitHub,
@@ -194,12 +201,17 @@ impl RunState {
         if unfinished && let Some(output) = self.reconcile(&mutation, &github, &step).await? {
             return self.finish(made, Ok(output)).await;
         }
-        let grant = match mutation.decide(self, &step).await {
-            Ok(Ruling { grant, .. }) => grant,
+        let Ruling { grant, needs, .. } = match mutation.decide(self, &step).await {
+            Ok(ruling) => ruling,
             Err(error) => return self.finish(made, Err(error)).await,
         };
-        if !unfinished {
-            self.intend(&made).await?;
+        match needs {
+            None if unfinished => {}
+            None => self.intend(&made).await?,
+            Some(needed) => match mutation.show(self, &made.call).await {
+                Ok(shown) => self.approved(&made, unfinished, needed, shown).await?,
+                Err(error) => return self.finish(made, Err(error)).await,
+            },
         }
         self.may_act()?;
         let result = match self.outside(M::act(github.clone(), grant)).await? {
@@ -253,7 +265,7 @@ impl RunState {
         let (reply, durable) = oneshot::channel();
         let made = Made { position, call, began_at: at };
         self.send(made.done(json!({ "ok": null }), at, Some(reply))).await?;
-        acknowledged(durable).await
+        acknowledged(durable).await.map(drop)
     }
 
     async fn advance(&mut self, call: &Call) -> Result<Next, RunError> {
@@ -313,8 +325,8 @@ impl RunState {
     async fn intend(&mut self, made: &Made) -> Result<(), RunError> {
         let (reply, durable) = oneshot::channel();
         let Made { position, call, began_at } = made.clone();
-        self.send(Message::Intend { position, call, at: began_at, reply }).await?;
-        acknowledged(durable).await
+        self.send(Message::Intend { position, call, at: began_at, approval: None, reply }).await?;
+        acknowledged(durable).await?.ok_or_else(|| RunError::Host("an intent without an approval lacks one".to_owned()))
     }
 
     /// Records how a mutation or a wait ended, and waits until that is durable.
@@ -358,10 +370,10 @@ impl RunState {
 
 /// A call that is being made.
 #[derive(Clone)]
-struct Made {
-    position: u32,
-    call: Call,
-    began_at: OffsetDateTime,
+pub(super) struct Made {
+    pub(super) position: u32,
+    pub(super) call: Call,
+    pub(super) began_at: OffsetDateTime,
 }
 
 impl Made {
@@ -371,9 +383,11 @@ impl Made {
     }
 }
 
-async fn acknowledged(durable: oneshot::Receiver<Result<(), NotDurable>>) -> Result<(), RunError> {
+/// None where the approval that went with it was not good any more.
+pub(super) async fn acknowledged(durable: oneshot::Receiver<Result<(), NotDurable>>) -> Result<Option<()>, RunError> {
     match durable.await {
-        Ok(Ok(())) => Ok(()),
+        Ok(Ok(())) => Ok(Some(())),
+        Ok(Err(NotDurable::NotApproved)) => Ok(None),
         Ok(Err(NotDurable::LeaseLost)) | Err(_) => Err(RunError::LeaseLost),
         Ok(Err(NotDurable::Storage(cause))) => Err(RunError::Host(cause)),
     }

@@ -10,6 +10,7 @@
 //! Invariant: guests run on a runtime of their own; what talks to the network runs on the host's. A spinning guest
 //! starves neither timers nor heartbeats nor HTTP.
 
+mod approval;
 mod bindings;
 mod calls;
 mod determinism;

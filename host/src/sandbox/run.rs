@@ -11,6 +11,7 @@ use super::engine::Sandbox;
 use super::imports;
 use super::role::LoadedRole;
 use super::state::{RunState, Services};
+use crate::approval::ApprovalId;
 use crate::journal::{Diverged, Message, Step};
 use crate::policy::Authority;
 use crate::repo::Sha;
@@ -52,6 +53,8 @@ pub enum RunEnd {
 pub enum RunError {
     #[error("the run is suspended until {wake_at}")]
     Suspended { wake_at: OffsetDateTime },
+    #[error("{action} waits for approval {approval}")]
+    WaitingApproval { approval: ApprovalId, action: String },
     #[error("another worker holds the task now")]
     LeaseLost,
     #[error("the role crashed: {0}")]
@@ -99,7 +102,7 @@ impl Sandbox {
     fn new_store(&self, role: &LoadedRole, services: &Services, input: RunInput, deadline: Instant) -> Store<RunState> {
         let manifest = Arc::clone(&role.manifest);
         let limits = &role.manifest.limits;
-        let state = RunState::new(manifest, services.clone(), self.outside.clone(), input);
+        let state = RunState::new(manifest, role.component_sha256, services.clone(), self.outside.clone(), input);
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(limits.call_kib as usize * 1024);
@@ -135,7 +138,8 @@ async fn run_guest(role: Arc<LoadedRole>, mut store: Store<RunState>) -> Result<
     };
     let state = store.data_mut();
     // An unfinished line of a run that goes on later is finished then, and counted once.
-    let goes_on = matches!(ended, Err(RunError::Suspended { .. } | RunError::LeaseLost));
+    let goes_on =
+        matches!(ended, Err(RunError::Suspended { .. } | RunError::WaitingApproval { .. } | RunError::LeaseLost));
     let streams = if goes_on { Ok(()) } else { state.stdout.finish().and_then(|()| state.stderr.finish()) };
     let drained = state.drain_log().await;
     match ended {

@@ -13,6 +13,7 @@ use super::imports::ScratchFiles;
 use super::limits::Limiter;
 use super::output::{self, GuestOutput, LogBuffer, SharedLog};
 use super::run::{RunError, RunInput};
+use crate::approval::Versions;
 use crate::egress::WebClient;
 use crate::github::GitHub;
 use crate::journal::{Cursor, Message};
@@ -47,6 +48,8 @@ pub(super) struct RunState {
     pub(super) authority: Arc<Authority>,
     /// The task's risk, as far as it has been raised.
     pub(super) risk: Assessment,
+    /// What runs, for approvals: they are good for nothing else.
+    pub(super) versions: Versions,
     pub(super) services: Services,
     pub(super) outside: Handle,
     pub(super) recorder: mpsc::Sender<Message>,
@@ -67,8 +70,15 @@ pub(super) struct RunState {
 }
 
 impl RunState {
-    pub(super) fn new(manifest: Arc<Manifest>, services: Services, outside: Handle, input: RunInput) -> Self {
+    pub(super) fn new(
+        manifest: Arc<Manifest>,
+        component: [u8; 32],
+        services: Services,
+        outside: Handle,
+        input: RunInput,
+    ) -> Self {
         let RunInput { task, authority, steps, log_lines, started_at, own_commits, recorder, act_until } = input;
+        let versions = Versions { component, manifest: manifest.sha256, policy: authority.policies.digest() };
         let limits = &manifest.limits;
         let log = LogBuffer::shared(limits.log_lines, limits.log_line_bytes, log_lines);
         let stdout = GuestOutput::new(Arc::clone(&log), LogLevel::Info, "stdout");
@@ -96,6 +106,7 @@ impl RunState {
             risk: Assessment::new(task.risk, task.risk_reasons.clone()),
             authority,
             task,
+            versions,
             manifest,
             services,
             outside,

@@ -73,6 +73,16 @@ pub struct NewTask {
     criteria: Vec<Criterion>,
 }
 
+/// How the host treats a new task: with no less risk than its creator declares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Treatment {
+    pub risk: Risk,
+    /// How the risk came to be.
+    pub risk_reasons: Vec<String>,
+    /// Why a person has to approve before it first runs, if so.
+    pub start_reason: Option<String>,
+}
+
 /// Why a draft is refused: the field, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {message}")]

@@ -1,17 +1,15 @@
 //! The states of the specification. Each enum is a database enum of the same name and spelling.
 
-use serde::{Deserialize, Serialize};
-
 /// Declares an enum that is spelt the same in the database, in JSON and on the command line.
 macro_rules! database_enum {
-    ($(#[$meta:meta])* $name:ident = $type_name:literal { $($variant:ident = $text:literal),+ $(,)? }) => {
+    ($(#[$meta:meta])* $name:ident = $type_name:literal { $($(#[$variant_meta:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        #[derive(Serialize, Deserialize, sqlx::Type, utoipa::ToSchema, clap::ValueEnum)]
+        #[derive(serde::Serialize, serde::Deserialize, sqlx::Type, utoipa::ToSchema, clap::ValueEnum)]
         #[serde(rename_all = "snake_case")]
         #[sqlx(type_name = $type_name, rename_all = "snake_case")]
         #[clap(rename_all = "snake_case")]
-        pub enum $name { $($variant),+ }
+        pub enum $name { $($(#[$variant_meta])* $variant),+ }
 
         impl $name {
             pub const ALL: &[Self] = &[$(Self::$variant),+];
@@ -28,6 +26,7 @@ macro_rules! database_enum {
         }
     };
 }
+pub(crate) use database_enum;
 
 database_enum! {
     /// Where a task stands.
@@ -85,11 +84,12 @@ database_enum! {
 }
 
 impl Risk {
-    /// Whether a person has to approve before anything runs (specification, "Risk Assessment").
-    pub fn needs_approval(self) -> bool {
+    /// Whether a person has to approve before anything runs (specification, "Risk Assessment"). High risk runs, and
+    /// waits at the calls that matter.
+    pub fn needs_start_approval(self) -> bool {
         match self {
-            Self::Low | Self::Medium => false,
-            Self::High | Self::Critical => true,
+            Self::Low | Self::Medium | Self::High => false,
+            Self::Critical => true,
         }
     }
 }

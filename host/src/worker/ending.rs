@@ -28,6 +28,7 @@ pub(super) enum Cause {
     Unverifiable,
     RoleFailed,
     Suspended,
+    WaitingApproval,
     Shutdown,
     Crashed,
     OutOfTime,
@@ -48,6 +49,7 @@ impl Cause {
             Self::Unverifiable => "Unverifiable",
             Self::RoleFailed => "RoleFailed",
             Self::Suspended => "Suspended",
+            Self::WaitingApproval => "WaitingApproval",
             Self::Shutdown => "Shutdown",
             Self::Crashed => "Crashed",
             Self::OutOfTime => "OutOfTime",
@@ -111,6 +113,9 @@ pub(super) fn of_error(
     let cause = match error {
         RunError::Suspended { wake_at } => {
             return (Ending::Suspended { wake_at: *wake_at, reason: "the role waits".to_owned() }, Cause::Suspended);
+        }
+        RunError::WaitingApproval { approval, .. } => {
+            return (Ending::WaitingApproval { approval: *approval, reason }, Cause::WaitingApproval);
         }
         RunError::Unreconciled { .. } => return (ask_again(started_at, &reason), Cause::Unreconciled),
         // Handled before: there is no claim to end.

@@ -239,6 +239,7 @@ fn not_durable(error: NotDurable) -> DbError {
     match error {
         NotDurable::LeaseLost => DbError::LeaseLost,
         NotDurable::Storage(cause) => DbError::Unavailable(cause),
+        NotDurable::NotApproved => DbError::NotApproved,
     }
 }
 

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
+use crate::approval::{Asked, Request, Use};
 use crate::db::Db;
 use crate::db::journal::{Batch, RunKey, StepRow};
-use crate::journal::{self, Call, LogLine, Message, NotDurable, Outcome, Step};
+use crate::journal::{self, Call, LogLine, Message, NotDurable, Outcome, Reply, Step};
 use crate::task::{LogLevel, Risk};
 
 /// How long a log line may wait before it shows.
@@ -74,9 +75,21 @@ impl Recorder {
                 self.batch.raised = Some(raised);
                 None
             }
-            Message::Intend { position, call, at, reply } => {
+            Message::Intend { position, call, at, approval: None, reply } => {
                 self.batch.steps.push(row(position, &call, at, None));
                 Some(reply)
+            }
+            Message::Intend { position, call, at, approval: Some(used), reply } => {
+                return self.consume(Some(row(position, &call, at, None)), (position, used), reply).await;
+            }
+            Message::Consume { position, approval, reply } => {
+                return self.consume(None, (position, approval), reply).await;
+            }
+            Message::Ask { mut request, reply } => {
+                request.arguments = shorten(&request.arguments);
+                let asked = self.ask(&request).await;
+                drop(reply.send(asked.clone()));
+                return asked.map(|_| ());
             }
             Message::Done { position, call, began_at, result, at, reply } => {
                 self.batch_bytes += journal::weight(&result);
@@ -100,20 +113,39 @@ impl Recorder {
         stored
     }
 
-    /// A database that is away for a moment is waited for; the lease decides in the end.
-    async fn flush(&mut self) -> Result<(), NotDurable> {
-        let mut pause = STORE_PAUSE;
-        for attempt in 1.. {
-            let stored = tokio::time::timeout(STORE_LIMIT, self.db.store_batch(&self.key, &self.batch)).await;
-            match stored.unwrap_or_else(|_| Err(NotDurable::Storage(format!("no answer within {STORE_LIMIT:?}")))) {
-                Ok(()) => break,
-                Err(NotDurable::Storage(cause)) if attempt < STORE_TRIES => {
-                    tracing::warn!(task.id = %self.key.task, cause, "the journal could not be written; trying again");
-                    tokio::time::sleep(pause).await;
-                    pause *= 2;
-                }
-                Err(error) => return Err(error),
+    /// Everything before it is stored by itself, so that an approval which is not good any more takes nothing else
+    /// with it: the run asks again.
+    async fn consume(
+        &mut self,
+        intent: Option<StepRow>,
+        (position, used): (u32, Use),
+        reply: Reply,
+    ) -> Result<(), NotDurable> {
+        let mut stored = self.flush().await;
+        if stored.is_ok() {
+            self.batch.steps.extend(intent);
+            self.batch.uses.push((position, used));
+            stored = self.flush().await;
+        }
+        drop(reply.send(stored.clone()));
+        match stored {
+            Err(NotDurable::NotApproved) => {
+                self.batch = Batch::default();
+                Ok(())
             }
+            stored => stored,
+        }
+    }
+
+    /// What the run did so far is durable before anybody is asked about what it does next.
+    async fn ask(&mut self, request: &Request) -> Result<Asked, NotDurable> {
+        self.flush().await?;
+        persist(&self.key, || self.db.ask_approval(&self.key, request)).await
+    }
+
+    async fn flush(&mut self) -> Result<(), NotDurable> {
+        if !self.batch.is_empty() {
+            persist(&self.key, || self.db.store_batch(&self.key, &self.batch)).await?;
         }
         self.batch = Batch::default();
         self.batch_bytes = 0;
@@ -141,6 +173,27 @@ fn call_line(row: &StepRow) -> Option<LogLine> {
         message: message.replace('\0', "\u{2400}"),
         at: outcome.at,
     })
+}
+
+/// A database that is away for a moment is waited for; the lease decides in the end.
+async fn persist<T, F>(key: &RunKey, store: impl Fn() -> F) -> Result<T, NotDurable>
+where
+    F: Future<Output = Result<T, NotDurable>>,
+{
+    let mut pause = STORE_PAUSE;
+    let mut attempt = 1;
+    loop {
+        let stored = tokio::time::timeout(STORE_LIMIT, store()).await;
+        match stored.unwrap_or_else(|_| Err(NotDurable::Storage(format!("no answer within {STORE_LIMIT:?}")))) {
+            Err(NotDurable::Storage(cause)) if attempt < STORE_TRIES => {
+                tracing::warn!(task.id = %key.task, cause, "the journal could not be written; trying again");
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+                attempt += 1;
+            }
+            ended => return ended,
+        }
+    }
 }
 
 fn row(position: u32, call: &Call, intended_at: time::OffsetDateTime, outcome: Option<Outcome>) -> StepRow {

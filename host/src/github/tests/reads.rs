@@ -243,6 +243,7 @@ async fn compare_reports_commits_and_files() {
             previous_path: Some("old.rs".to_owned()),
             status: FileStatus::Renamed,
         }],
+        merge_base: Some(sha('0')),
         truncated: false,
     };
     assert_eq!(server.client().compare(&repository(), "release/1", "feature/x").await, Ok(expected));

@@ -2,11 +2,13 @@
 
 use serde_json::json;
 
+use super::merge_shown;
 use crate::github::{ChangedFile, FileStatus, GitHub, GitHubError, Merged, PullRequestState};
 use crate::journal::{Call, Effect};
 use crate::policy::action::MergePullRequest;
 use crate::policy::{self, Granted, MergeFacts, Ruling};
 use crate::repo::{RepoPath, Repository, Sha};
+use crate::sandbox::approval::Shown;
 use crate::sandbox::bindings::juggernaut::host::github_merge::{self as wit, Host};
 use crate::sandbox::calls::{CallError, GuestError, Mutation, StepName};
 use crate::sandbox::state::RunState;
@@ -33,7 +35,7 @@ impl Mutation for MergePullRequest {
     type Action = Self;
     type Output = Merged;
 
-    async fn decide(&self, state: &mut RunState, _: &StepName) -> Result<Ruling<Granted<Self>>, GuestError> {
+    async fn decide(&self, state: &mut RunState, _: &StepName) -> Result<Ruling<Self>, GuestError> {
         // The grant before any look at the world: a role without it learns nothing of the repository.
         state.scope().may_merge_in(&self.repository)?;
         let (github, _) = state.github_and_base()?;
@@ -46,6 +48,13 @@ impl Mutation for MergePullRequest {
             return Err(GuestError::Conflict(message));
         }
         Ok(state.scope().merge(self.clone(), &facts)?)
+    }
+
+    async fn show(&self, state: &mut RunState, _: &Call) -> Result<Shown, GuestError> {
+        let (github, _) = state.github_and_base()?;
+        let (repository, number) = (self.repository.clone(), self.number);
+        let seen = state.outside(async move { merge_shown::show(&github, &repository, number).await }).await;
+        seen.map_err(|error| GuestError::Unavailable(error.to_string()))?
     }
 
     async fn act(github: GitHub, grant: Granted<Self>) -> Result<Merged, GitHubError> {

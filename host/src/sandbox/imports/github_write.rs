@@ -112,7 +112,7 @@ impl Mutation for CreateBranch {
     type Action = Self;
     type Output = ();
 
-    async fn decide(&self, state: &mut RunState, _: &StepName) -> Result<Ruling<Granted<Self>>, GuestError> {
+    async fn decide(&self, state: &mut RunState, _: &StepName) -> Result<Ruling<Self>, GuestError> {
         state.scope().may_create_branch(self)?;
         let (github, base) = state.github_and_base()?;
         let (repository, sha) = (self.repository.clone(), self.sha.clone());
@@ -140,7 +140,7 @@ impl Mutation for PutFile {
     type Action = Self;
     type Output = github::CommittedFile;
 
-    async fn decide(&self, state: &mut RunState, step: &StepName) -> Result<Ruling<Granted<Self>>, GuestError> {
+    async fn decide(&self, state: &mut RunState, step: &StepName) -> Result<Ruling<Self>, GuestError> {
         let message = format!("{}\n\n{STEP_TRAILER}: {step}", self.message.trim_end());
         Ok(state.scope().put_file(Self { message, ..self.clone() })?)
     }
@@ -168,7 +168,7 @@ impl Mutation for OpenPullRequest {
     type Action = Self;
     type Output = github::PullRequest;
 
-    async fn decide(&self, state: &mut RunState, _: &StepName) -> Result<Ruling<Granted<Self>>, GuestError> {
+    async fn decide(&self, state: &mut RunState, _: &StepName) -> Result<Ruling<Self>, GuestError> {
         Ok(state.scope().open_pull_request(self.clone())?)
     }
 

@@ -7,6 +7,7 @@ mod github_merge;
 mod github_read;
 mod github_write;
 mod http_fetch;
+mod merge_shown;
 mod scratch;
 mod task;
 mod timer;

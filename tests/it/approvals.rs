@@ -1,0 +1,436 @@
+//! Approvals end to end: the real executor stops at its merge, a person decides through the API, and the run goes on
+//! with exactly what was approved, or not at all.
+
+use juggernaut::db::tokens::TokenRole;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
+use tempfile::TempDir;
+
+use crate::support::{Host, LIMIT, Options, RolesDir, code_task, juggernaut};
+
+const MERGE: &str = "/repos/demo/sample/pulls/*/merge";
+
+fn risky(path: &str, risk: &str) -> Value {
+    let mut draft = code_task(path);
+    draft["risk"] = json!(risk);
+    draft
+}
+
+async fn approver(host: &Host) -> String {
+    host.token("approver").await
+}
+
+fn merges(host: &Host) -> usize {
+    host.forge().git(&["log", "--format=%s", "main"]).lines().filter(|subject| subject.contains("(#")).count()
+}
+
+/// How often the forge was asked to merge.
+async fn merge_requests(host: &Host) -> usize {
+    let of = |request: &&Value| {
+        request["method"] == "PUT" && request["path"].as_str().is_some_and(|path| path.ends_with("/merge"))
+    };
+    host.forge().requests().await.iter().filter(of).count()
+}
+
+async fn sql(host: &Host, statement: &str) {
+    sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&host.db()).await.unwrap();
+}
+
+async fn actions(host: &Host, task: &str) -> Vec<String> {
+    let of = |line: Value| line["action"].as_str().filter(|it| it.starts_with("approval_")).map(str::to_owned);
+    host.logs(task).await.into_iter().filter_map(of).collect()
+}
+
+/// A host, and a high-risk task that waits at its merge.
+async fn waiting(options: Options) -> (Host, String, Value) {
+    let host = Host::start(options).await;
+    let task = host.create_task(risky("a.py", "high")).await;
+    host.wait_for(&task, "waiting_approval", LIMIT).await;
+    let approval = host.approval(&task, "requested").await;
+    (host, task, approval)
+}
+
+#[tokio::test]
+async fn a_high_risk_task_stops_at_its_merge_and_merges_what_was_approved() {
+    let (host, task, approval) = waiting(Options::default()).await;
+    let row = host.row(&task).await;
+    assert_eq!(row["requires_approval"], true);
+    assert!(row["approval_reason"].as_str().unwrap().contains("github-merge.merge"), "{row}");
+    assert_eq!(
+        (&row["lease_expires_at"], &row["assigned_worker"], &row["attempt"]),
+        (&Value::Null, &Value::Null, &json!(1))
+    );
+    // The worker is free for another one, and nothing of the merge has begun.
+    let other = host.create_task(code_task("b.py")).await;
+    host.wait_for(&other, "completed", LIMIT).await;
+    assert!(host.steps(&task).await.iter().all(|step| step["function"] != "merge"));
+
+    assert_eq!((&approval["action"], &approval["risk"]), (&json!("github-merge.merge"), &json!("high")));
+    assert_eq!((&approval["kind"], &approval["solo_mode"]), (&json!("call"), &json!(false)));
+    let shown = approval["shown"].as_str().unwrap();
+    let head = host.forge().git(&["rev-parse", &format!("feature/{task}")]).trim().to_owned();
+    for part in ["demo/sample", "#1", &head, "added \"a.py\" (+1 -0)", "| +\"\"\"A module.\"\"\"\n"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert_eq!(approval["arguments"]["head_sha"], json!(head));
+    assert!(!shown.contains("Write a.py"), "the role's words are apart: {shown}");
+    assert!(approval["role_says"].as_str().unwrap().contains(&format!("| {task}: Write a.py")), "{approval}");
+
+    // Who may not decide at all, and who may not decide on this.
+    for role in ["viewer", "operator"] {
+        let (status, _) = host.decide(&approval, "approve", &host.token(role).await).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{role}");
+    }
+    let creator = host.token_of("operator@example.org", TokenRole::Approver).await;
+    let (status, answer) = host.decide(&approval, "approve", &creator).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    assert!(answer["detail"].as_str().unwrap().contains("created this task"), "{answer}");
+    assert_eq!(merges(&host), 1, "only the other task");
+
+    let (status, answer) = host.decide(&approval, "approve", &approver(&host).await).await;
+    assert_eq!((status, &answer["state"]), (StatusCode::OK, &json!("approved")), "{answer}");
+    assert_eq!((&answer["decided_by"], &answer["solo"]), (&json!("approver@example.org"), &json!(false)));
+    let done = host.wait_for(&task, "completed", LIMIT).await;
+    assert_eq!((&done["attempt"], &done["requires_approval"]), (&json!(1), &json!(false)));
+    assert!(done["approval_reason"].is_string(), "kept for the record");
+    assert_eq!(host.forge().git(&["show", "main:a.py"]), "\"\"\"A module.\"\"\"\n");
+    assert_eq!(merges(&host), 2);
+    let used = host.approval(&task, "consumed").await;
+    let merge = host.steps(&task).await.into_iter().find(|step| step["function"] == "merge").unwrap();
+    assert_eq!(used["position"], merge["position"]);
+    assert_eq!(actions(&host, &task).await, ["approval_requested", "approval_approved", "approval_consumed"]);
+
+    let (status, answer) = host.decide(&approval, "approve", &approver(&host).await).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    assert!(answer["detail"].as_str().unwrap().contains("approver@example.org"), "{answer}");
+}
+
+#[tokio::test]
+async fn low_and_medium_risk_run_unattended() {
+    let host = Host::start(Options::default()).await;
+    for risk in ["low", "medium"] {
+        let task = host.create_task(risky(&format!("{risk}.py"), risk)).await;
+        host.wait_for(&task, "completed", LIMIT).await;
+        assert!(actions(&host, &task).await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn another_head_or_base_than_the_approved_one_is_asked_for_anew() {
+    let (host, task, approval) = waiting(Options::default()).await;
+    host.forge().commit_to_main("other.py", "x\n").await;
+    let (status, _) = host.decide(&approval, "approve", &approver(&host).await).await;
+    assert_eq!(status, StatusCode::OK);
+    // The base has moved: the merge would make another commit than the one that was approved.
+    let anew = host.approval(&task, "requested").await;
+    assert_ne!((&anew["id"], &anew["digest"]), (&approval["id"], &approval["digest"]));
+    assert_eq!(anew["arguments"], approval["arguments"]);
+    host.wait_for(&task, "waiting_approval", LIMIT).await;
+    assert_eq!((merges(&host), merge_requests(&host).await), (0, 0));
+    assert_eq!(host.approval(&task, "expired").await["id"], approval["id"]);
+
+    // A stranger's commit on the branch: the head is not the one that the role names any more.
+    let body = json!({ "message": "m", "branch": format!("feature/{task}"), "content": "eA==" });
+    let (status, _) = host.forge().call(Method::PUT, "/repos/demo/sample/contents/evil.py", Some(body)).await;
+    assert_eq!(status, StatusCode::CREATED);
+    assert_eq!(host.decide(&anew, "approve", &approver(&host).await).await.0, StatusCode::OK);
+    let failed = host.wait_for(&task, "failed", LIMIT).await;
+    assert!(failed["error_message"].as_str().unwrap().contains("the head is"), "{failed}");
+    assert_eq!((merges(&host), merge_requests(&host).await), (0, 0));
+    assert_eq!(host.row(&task).await["requires_approval"], false);
+}
+
+#[tokio::test]
+async fn a_denied_task_fails_and_a_retry_asks_anew() {
+    let (host, task, approval) = waiting(Options::default()).await;
+    let path = format!("/api/v1/approvals/{}/deny", approval["id"].as_str().unwrap());
+    let token = approver(&host).await;
+    let (status, _, _) = host.api(Method::POST, &path, Some(&token), Some(&json!({ "note": " " }))).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    let (status, answer) = host.decide(&approval, "deny", &token).await;
+    assert_eq!((status, &answer["state"]), (StatusCode::OK, &json!("denied")), "{answer}");
+    let failed = host.wait_for(&task, "failed", LIMIT).await;
+    assert_eq!(failed["error_message"], "approval denied by approver@example.org: deny for a test");
+    let (status, answer) = host.decide(&approval, "approve", &token).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{answer}");
+
+    let operator = host.token("operator").await;
+    host.api(Method::POST, &format!("/api/v1/tasks/{task}/retry"), Some(&operator), None).await;
+    host.wait_for(&task, "waiting_approval", LIMIT).await;
+    let anew = host.approval(&task, "requested").await;
+    assert_ne!(anew["id"], approval["id"]);
+    assert_eq!((&anew["digest"], &anew["kind"]), (&approval["digest"], &json!("call")));
+    assert_eq!(host.decide(&anew, "approve", &token).await.0, StatusCode::OK);
+    host.wait_for(&task, "completed", LIMIT).await;
+    assert_eq!(merges(&host), 1);
+}
+
+#[tokio::test]
+async fn an_approval_that_nobody_gives_expires_with_its_task() {
+    let (host, task, approval) = waiting(Options::default()).await;
+    sql(&host, &format!("update approvals set expires_at = now() where task_id = '{task}'")).await;
+    let failed = host.wait_for(&task, "failed", LIMIT).await;
+    let reason = failed["error_message"].as_str().unwrap();
+    assert!(reason.contains("nobody decided in time") && reason.contains("task retry"), "{reason}");
+    let (status, answer) = host.decide(&approval, "approve", &approver(&host).await).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{answer}");
+    assert_eq!(merges(&host), 0);
+}
+
+#[tokio::test]
+async fn an_approval_that_is_not_used_in_time_is_asked_for_anew() {
+    let (mut host, task, approval) = waiting(Options::default()).await;
+    let token = approver(&host).await;
+    // Nobody runs it between the approval and its end.
+    sql(&host, &format!("update governance_tasks set assigned_worker = 'nobody' where id = '{task}'")).await;
+    assert_eq!(host.decide(&approval, "approve", &token).await.0, StatusCode::OK);
+    sql(&host, "update approvals set expires_at = now()").await;
+    host.approval(&task, "expired").await;
+    sql(&host, &format!("update governance_tasks set assigned_worker = null where id = '{task}'")).await;
+    let anew = host.approval(&task, "requested").await;
+    assert_eq!(anew["digest"], approval["digest"]);
+    assert_eq!(merges(&host), 0);
+    host.terminate().await;
+}
+
+#[tokio::test]
+async fn a_cancelled_task_can_not_be_approved() {
+    let (host, task, approval) = waiting(Options::default()).await;
+    let operator = host.token("operator").await;
+    let (status, _, _) = host.api(Method::POST, &format!("/api/v1/tasks/{task}/cancel"), Some(&operator), None).await;
+    assert_eq!(status, StatusCode::OK);
+    for verb in ["approve", "deny"] {
+        let (status, answer) = host.decide(&approval, verb, &approver(&host).await).await;
+        assert_eq!(status, StatusCode::CONFLICT);
+        assert!(answer["detail"].as_str().unwrap().contains("cancelled"), "{answer}");
+    }
+    assert_eq!(host.approval(&task, "expired").await["id"], approval["id"]);
+    assert_eq!(host.row(&task).await["status"], "cancelled");
+    assert_eq!(merges(&host), 0);
+}
+
+#[tokio::test]
+async fn of_many_decisions_one_counts() {
+    for verbs in [["approve", "approve"], ["approve", "deny"]] {
+        let (host, task, approval) = waiting(Options::default()).await;
+        let mut tokens = Vec::new();
+        for name in ["ann", "bob", "cem", "dee"] {
+            tokens.push(host.token_of(&format!("{name}@example.org"), TokenRole::Approver).await);
+        }
+        let decisions =
+            tokens.iter().zip(verbs.iter().cycle()).map(|(token, verb)| host.decide(&approval, verb, token));
+        let answers = futures_util::future::join_all(decisions).await;
+        let won: Vec<_> = answers.iter().filter(|(status, _)| *status == StatusCode::OK).collect();
+        assert_eq!(won.len(), 1, "{answers:?}");
+        let winner = won[0].1["decided_by"].as_str().unwrap();
+        for (status, answer) in answers.iter().filter(|(status, _)| *status != StatusCode::OK) {
+            assert_eq!(*status, StatusCode::CONFLICT, "{answer}");
+            assert!(answer["detail"].as_str().unwrap().contains(winner), "{answer}");
+        }
+        let approved = won[0].1["state"] == "approved";
+        host.wait_for(&task, if approved { "completed" } else { "failed" }, LIMIT).await;
+        assert_eq!((merges(&host), merge_requests(&host).await), (usize::from(approved), usize::from(approved)));
+    }
+}
+
+/// Killed after the approval was used up: before the request arrived, while it was on its way, and after it took effect.
+#[tokio::test]
+async fn a_crash_after_the_approval_was_used_merges_once() {
+    for how in ["drop-request", "before", "after"] {
+        let (mut host, task, approval) = waiting(Options::default()).await;
+        let forge = host.forge();
+        let token = approver(&host).await;
+        match how {
+            "drop-request" => forge.fault("PUT", MERGE, json!({ "kind": "drop-request" })).await,
+            when => forge.hold("PUT", MERGE, when).await,
+        }
+        assert_eq!(host.decide(&approval, "approve", &token).await.0, StatusCode::OK);
+        host.approval(&task, "consumed").await;
+        if how != "drop-request" {
+            forge.held().await;
+        }
+        host.kill9();
+        forge.release().await;
+        host.restart().await;
+        let done = host.wait_for(&task, "completed", LIMIT).await;
+        assert_eq!((&done["attempt"], merges(&host)), (&json!(1), 1), "{how}");
+        let count: i64 = sqlx::query_scalar("select count(*) from approvals").fetch_one(&host.db()).await.unwrap();
+        assert_eq!(count, 1, "{how}: it was not asked for twice");
+    }
+}
+
+/// Killed while it waits: nothing is held, so nothing is lost.
+#[tokio::test]
+async fn what_waits_outlives_its_host() {
+    let (mut host, task, approval) = waiting(Options::default()).await;
+    host.kill9();
+    host.restart().await;
+    assert_eq!(host.decide(&approval, "approve", &approver(&host).await).await.0, StatusCode::OK);
+    host.wait_for(&task, "completed", LIMIT).await;
+    assert_eq!(merges(&host), 1);
+}
+
+#[tokio::test]
+async fn another_manifest_or_component_is_asked_for_anew() {
+    let roles = RolesDir::with(&["executor"]);
+    let (manifest, component) = (roles.manifest("executor"), roles.component("executor"));
+    let (mut host, task, mut approval) = waiting(Options::default().roles(roles)).await;
+    for path in [manifest, component] {
+        host.kill9();
+        let mut bytes = std::fs::read(&path).unwrap();
+        // A comment in TOML; an empty custom section in a component.
+        bytes.extend_from_slice(if path.extension().unwrap() == "toml" { b"\n# changed\n" } else { b"\0\x02\x01x" });
+        std::fs::write(&path, bytes).unwrap();
+        host.restart().await;
+        assert_eq!(host.decide(&approval, "approve", &approver(&host).await).await.0, StatusCode::OK);
+        let anew = host.approval(&task, "requested").await;
+        assert_eq!(anew["arguments"], approval["arguments"]);
+        assert_ne!(anew["digest"], approval["digest"], "{}", path.display());
+        host.wait_for(&task, "waiting_approval", LIMIT).await;
+        assert_eq!(merges(&host), 0);
+        approval = anew;
+    }
+    assert_eq!(host.decide(&approval, "approve", &approver(&host).await).await.0, StatusCode::OK);
+    host.wait_for(&task, "completed", LIMIT).await;
+}
+
+#[tokio::test]
+async fn a_critical_task_takes_two_persons() {
+    let host = Host::start(Options::default()).await;
+    let task = host.create_task(risky("a.py", "critical")).await;
+    let start = host.approval(&task, "requested").await;
+    assert_eq!((&start["kind"], &start["action"]), (&json!("start"), &json!("task.start")));
+    assert!(start["shown"].as_str().unwrap().contains("| Write a.py"), "{start}");
+    let first = approver(&host).await;
+    assert_eq!(host.decide(&start, "approve", &first).await.0, StatusCode::OK);
+    let merge = host.approval(&task, "requested").await;
+    assert_eq!(merge["kind"], "call");
+    let (status, answer) = host.decide(&merge, "approve", &first).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    assert!(answer["detail"].as_str().unwrap().contains("task.start of this critical task"), "{answer}");
+    let second = host.token_of("second@example.org", TokenRole::Approver).await;
+    assert_eq!(host.decide(&merge, "approve", &second).await.0, StatusCode::OK);
+    host.wait_for(&task, "completed", LIMIT).await;
+    assert_eq!(merges(&host), 1);
+}
+
+#[tokio::test]
+async fn a_task_that_was_changed_after_its_approval_waits_again() {
+    let host = Host::start(Options::default()).await;
+    let mut draft = risky("a.py", "critical");
+    draft["assigned_worker"] = json!("nobody");
+    let task = host.create_task(draft).await;
+    let token = approver(&host).await;
+    // While it waits, and after it was approved.
+    for change in ["description = 'other'", "payload = payload || '{\"base\": \"release\"}'"] {
+        let start = host.approval(&task, "requested").await;
+        if change.starts_with("payload") {
+            assert_eq!(host.decide(&start, "approve", &token).await.0, StatusCode::OK);
+            host.wait_for(&task, "pending", LIMIT).await;
+        }
+        sql(&host, &format!("update governance_tasks set {change} where id = '{task}'")).await;
+        let anew = host.approval(&task, "requested").await;
+        assert_ne!(anew["digest"], start["digest"], "{change}");
+        let (status, answer) = host.decide(&start, "approve", &token).await;
+        assert_eq!(status, StatusCode::CONFLICT, "{answer}");
+        host.wait_for(&task, "waiting_approval", LIMIT).await;
+    }
+    assert_eq!(host.row(&task).await["lease"], 0, "nobody ever claimed it");
+}
+
+#[tokio::test]
+async fn in_solo_mode_one_person_may_do_it_all_and_it_shows() {
+    let host = Host::start(Options::default().env("JUGGERNAUT_SOLO_APPROVALS", "on")).await;
+    assert!(host.stderr().contains("JUGGERNAUT_SOLO_APPROVALS is on"), "{}", host.stderr());
+    let admin = host.token("admin").await;
+    let (status, _, task) =
+        host.api(Method::POST, "/api/v1/tasks", Some(&admin), Some(&risky("a.py", "critical"))).await;
+    assert_eq!(status, StatusCode::CREATED, "{task}");
+    let task = task["id"].as_str().unwrap();
+    for _ in ["start", "merge"] {
+        let approval = host.approval(task, "requested").await;
+        assert_eq!(approval["solo_mode"], true);
+        let (status, answer) = host.decide(&approval, "approve", &admin).await;
+        assert_eq!((status, &answer["solo"]), (StatusCode::OK, &json!(true)), "{answer}");
+    }
+    host.wait_for(task, "completed", LIMIT).await;
+    let (_, _, list) = host.api(Method::GET, "/api/v1/approvals", Some(&admin), None).await;
+    assert_eq!((&list["solo_mode"], list["items"].as_array().unwrap().len()), (&json!(true), 2));
+}
+
+/// Rows that somebody wrote past the API can be approved like any other.
+#[tokio::test]
+async fn a_row_that_was_made_by_hand_waits_and_goes_on() {
+    let host = Host::start(Options::default()).await;
+    let payload = code_task("a.py")["payload"].to_string();
+    let id: sqlx::types::Uuid = sqlx::query_scalar(
+        "insert into governance_tasks (title, task_type, status, requires_approval, approval_reason, payload)
+         values ('by\u{1b}[2J hand', 'code', 'pending', true, 'production', $1::jsonb) returning id",
+    )
+    .bind(payload)
+    .fetch_one(&host.db())
+    .await
+    .unwrap();
+    let task = id.to_string();
+    let start = host.approval(&task, "requested").await;
+    assert_eq!(start["reasons"], json!(["production"]));
+    assert!(start["shown"].as_str().unwrap().contains("| by\\u{1b}[2J hand"), "{start}");
+    assert_eq!(host.decide(&start, "approve", &approver(&host).await).await.0, StatusCode::OK);
+    host.wait_for(&task, "completed", LIMIT).await;
+    assert_eq!(host.approval(&task, "consumed").await["id"], start["id"]);
+}
+
+/// What was asked and decided stays, whoever writes the row.
+#[tokio::test]
+async fn the_database_keeps_what_was_asked_and_decided() {
+    let (host, task, approval) = waiting(Options::default()).await;
+    let refused = async |assignments: &str| {
+        let statement = format!("update approvals set {assignments} where task_id = '{task}'");
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&host.db()).await.is_err()
+    };
+    for assignments in [
+        "state = 'consumed', consumed_at = now(), decided_by = 'x', decided_at = now()",
+        "shown = 'harmless'",
+        "digest = sha256('x')",
+        "arguments = '{}'",
+        "risk = 'low'",
+        "state = 'approved'",
+    ] {
+        assert!(refused(assignments).await, "{assignments}");
+    }
+    assert_eq!(host.decide(&approval, "deny", &approver(&host).await).await.0, StatusCode::OK);
+    for assignments in
+        ["state = 'approved'", "decided_by = 'x'", "note = 'x'", "expires_at = now()", "state = 'requested'"]
+    {
+        assert!(refused(assignments).await, "{assignments}");
+    }
+    assert!(sqlx::raw_sql("delete from approvals").execute(&host.db()).await.is_err());
+}
+
+#[tokio::test]
+async fn the_command_line_shows_and_decides() {
+    let (host, task, approval) = waiting(Options::default()).await;
+    let folder = TempDir::new().unwrap();
+    let token = approver(&host).await;
+    let cli = async |arguments: &[&str]| {
+        juggernaut(folder.path(), arguments, &[("JUGGERNAUT_URL", host.url()), ("JUGGERNAUT_TOKEN", &token)]).await
+    };
+    let id = approval["id"].as_str().unwrap();
+    let list = cli(&["approval", "list"]).await;
+    assert!(list.stdout.contains(id) && list.stdout.contains("github-merge.merge"), "{list:?}");
+    assert!(cli(&["task", "show", &task]).await.stdout.contains(id));
+    let shown = cli(&["approval", "show", id]).await;
+    let (host_says, role_says) = shown.stdout.split_once("=== what the role says about it").unwrap();
+    assert!(host_says.contains("| +\"\"\"A module.\"\"\""), "{shown:?}");
+    assert!(role_says.lines().filter(|line| line.contains("Write a.py")).all(|line| line.starts_with("role> ")));
+    assert_eq!(cli(&["approval", "deny", id]).await.code, Some(2), "a denial says why");
+    let approved = cli(&["approval", "approve", id, "--note", "looks right"]).await;
+    assert_eq!(approved.code, Some(0), "{approved:?}");
+    assert!(approved.stdout.contains("approved github-merge.merge of task"), "{approved:?}");
+    assert!(approved.stdout.contains(approval["digest"].as_str().unwrap()), "{approved:?}");
+    let again = cli(&["approval", "approve", id]).await;
+    assert_eq!(again.code, Some(1));
+    assert!(again.stderr.contains("approver@example.org"), "{again:?}");
+    host.wait_for(&task, "completed", LIMIT).await;
+}

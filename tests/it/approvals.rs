@@ -117,28 +117,33 @@ async fn low_and_medium_risk_run_unattended() {
 }
 
 #[tokio::test]
-async fn another_head_or_base_than_the_approved_one_is_asked_for_anew() {
+async fn a_base_that_changed_the_same_file_is_asked_for_anew() {
     let (host, task, approval) = waiting(Options::default()).await;
-    host.forge().commit_to_main("other.py", "x\n").await;
-    let (status, _) = host.decide(&approval, "approve", &approver(&host).await).await;
-    assert_eq!(status, StatusCode::OK);
-    // The base has moved: the merge would make another commit than the one that was approved.
+    host.forge().commit_to_main("a.py", "x\n").await;
+    assert_eq!(host.decide(&approval, "approve", &approver(&host).await).await.0, StatusCode::OK);
+    // The merge would make something else than what was shown.
     let anew = host.approval(&task, "requested").await;
     assert_ne!((&anew["id"], &anew["digest"]), (&approval["id"], &approval["digest"]));
     assert_eq!(anew["arguments"], approval["arguments"]);
+    assert!(anew["shown"].as_str().unwrap().contains("CARE"), "{anew}");
     host.wait_for(&task, "waiting_approval", LIMIT).await;
     assert_eq!((merges(&host), merge_requests(&host).await), (0, 0));
     assert_eq!(host.approval(&task, "expired").await["id"], approval["id"]);
+}
 
-    // A stranger's commit on the branch: the head is not the one that the role names any more.
+#[tokio::test]
+async fn another_head_than_the_approved_one_is_not_merged() {
+    let (host, task, approval) = waiting(Options::default()).await;
     let body = json!({ "message": "m", "branch": format!("feature/{task}"), "content": "eA==" });
     let (status, _) = host.forge().call(Method::PUT, "/repos/demo/sample/contents/evil.py", Some(body)).await;
     assert_eq!(status, StatusCode::CREATED);
-    assert_eq!(host.decide(&anew, "approve", &approver(&host).await).await.0, StatusCode::OK);
+    assert_eq!(host.decide(&approval, "approve", &approver(&host).await).await.0, StatusCode::OK);
     let failed = host.wait_for(&task, "failed", LIMIT).await;
     assert!(failed["error_message"].as_str().unwrap().contains("the head is"), "{failed}");
     assert_eq!((merges(&host), merge_requests(&host).await), (0, 0));
     assert_eq!(host.row(&task).await["requires_approval"], false);
+    // It was never used, and with the task it ended.
+    assert_eq!(host.approval(&task, "expired").await["id"], approval["id"]);
 }
 
 #[tokio::test]
@@ -218,9 +223,9 @@ async fn of_many_decisions_one_counts() {
         for name in ["ann", "bob", "cem", "dee"] {
             tokens.push(host.token_of(&format!("{name}@example.org"), TokenRole::Approver).await);
         }
-        let decisions =
-            tokens.iter().zip(verbs.iter().cycle()).map(|(token, verb)| host.decide(&approval, verb, token));
-        let answers = futures_util::future::join_all(decisions).await;
+        let decide = |at: usize| host.decide(&approval, verbs[at % 2], &tokens[at]);
+        let (a, b, c, d) = tokio::join!(decide(0), decide(1), decide(2), decide(3));
+        let answers = [a, b, c, d];
         let won: Vec<_> = answers.iter().filter(|(status, _)| *status == StatusCode::OK).collect();
         assert_eq!(won.len(), 1, "{answers:?}");
         let winner = won[0].1["decided_by"].as_str().unwrap();

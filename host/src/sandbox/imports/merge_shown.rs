@@ -1,8 +1,12 @@
 //! What an approver sees of a merge: the change itself, from GitHub, not what the role says that it is.
 //!
-//! Invariant: everything that is merged is bound by the digest, shown or not: the head, the base's own head, the commit
-//! where they parted, each changed path, and both sides of each file. What can not be shown is said to be there.
+//! Invariant: everything that is merged is bound by the digest, shown or not: the head, the commit where it left the base,
+//! each changed path, and both sides of each file. What can not be shown is said to be there.
+//!
+//! A base that moved on elsewhere changes nothing of that. Where it touched one of the same files, or renamed any (a
+//! merge carries changes along), the outcome depends on it: then its very commit is bound, too.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -38,7 +42,8 @@ pub(super) async fn show(github: &GitHub, repository: &Repository, number: u64) 
     let Some(merge_base) = comparison.merge_base.clone() else {
         return Err(GuestError::Unavailable("GitHub does not say where head and base parted".to_owned()));
     };
-    let change = Change { repository, pull_request: &pull_request, tip, merge_base, comparison: &comparison };
+    let together = together(github, repository, &tip, &pull_request.head_sha, &comparison).await?;
+    let change = Change { repository, pull_request: &pull_request, tip, together, merge_base, comparison: &comparison };
     let looked: Vec<Looked> = look(github, &change).await?;
     let exact = change.exact(&looked);
     let role_says = role_says(github, &change).await?;
@@ -50,6 +55,8 @@ struct Change<'a> {
     pull_request: &'a PullRequest,
     /// The base branch's head.
     tip: Sha,
+    /// Whether the base's own changes since then meet this one.
+    together: bool,
     merge_base: Sha,
     comparison: &'a Comparison,
 }
@@ -76,6 +83,32 @@ struct Diff {
     added: usize,
     removed: usize,
     text: String,
+}
+
+/// Whether base and head changed the same files, or may have.
+async fn together(
+    github: &GitHub,
+    repository: &Repository,
+    tip: &Sha,
+    head: &Sha,
+    ours: &Comparison,
+) -> Result<bool, GitHubError> {
+    if ours.behind_by == 0 {
+        return Ok(false);
+    }
+    let theirs = github.compare(repository, head.as_str(), tip.as_str()).await?;
+    Ok(meet(ours, &theirs))
+}
+
+fn meet(ours: &Comparison, theirs: &Comparison) -> bool {
+    let paths: BTreeSet<&str> = ours
+        .files
+        .iter()
+        .flat_map(|file| std::iter::once(file.path.as_str()).chain(file.previous_path.as_deref()))
+        .collect();
+    ours.truncated
+        || theirs.truncated
+        || theirs.files.iter().any(|file| file.previous_path.is_some() || paths.contains(file.path.as_str()))
 }
 
 async fn look(github: &GitHub, change: &Change<'_>) -> Result<Vec<Looked>, GitHubError> {
@@ -207,7 +240,7 @@ impl Change<'_> {
             self.repository.to_string().into_bytes(),
             number.to_vec(),
             self.pull_request.base_branch.clone().into_bytes(),
-            self.tip.as_str().as_bytes().to_vec(),
+            if self.together { self.tip.as_str().as_bytes().to_vec() } else { Vec::new() },
             self.merge_base.as_str().as_bytes().to_vec(),
             self.pull_request.head_sha.as_str().as_bytes().to_vec(),
         ];
@@ -223,7 +256,7 @@ impl Change<'_> {
     }
 
     fn text(&self, looked: &[Looked]) -> String {
-        let Self { repository, pull_request, tip, merge_base, comparison } = self;
+        let Self { repository, pull_request, tip, together, merge_base, comparison } = self;
         let mut text = String::from("Squash-merge a pull request\n\n");
         let mut field = |name: &str, value: String| text.push_str(&format!("{name:13} {value}\n"));
         field("repository", repository.to_string());
@@ -231,6 +264,14 @@ impl Change<'_> {
         field("head", format!("{} of {}", pull_request.head_sha, visible(&pull_request.head_branch)));
         field("base", format!("{tip} of {}", visible(&pull_request.base_branch)));
         field("parted at", merge_base.to_string());
+        if *together {
+            field(
+                "CARE",
+                "the base changed the same files since then, or renamed some: look at what a merge makes".into(),
+            );
+        } else if comparison.behind_by > 0 {
+            field("base since", format!("{} commits, which touch none of these files", comparison.behind_by));
+        }
         field("commits", comparison.commits.len().to_string());
         let hidden = comparison.files.iter().zip(looked).filter(|(_, looked)| looked.diff.is_err()).count()
             + comparison.files.len().saturating_sub(looked.len());
@@ -284,6 +325,30 @@ mod tests {
         assert!(shown.text.contains("| ---- x\n"), "{}", shown.text);
         assert!(shown.text.contains("| +\\u{1b}[2J\n| \\ No newline at end of file\n"), "{}", shown.text);
         assert!(shown.text.lines().all(|line| line.starts_with("| ")), "{}", shown.text);
+    }
+
+    #[test]
+    fn a_base_that_moved_elsewhere_does_not_meet_the_change() {
+        let file = |path: &str, previous: Option<&str>| ChangedFile {
+            path: path.to_owned(),
+            previous_path: previous.map(str::to_owned),
+            status: FileStatus::Modified,
+        };
+        let of = |files: Vec<ChangedFile>, truncated: bool| Comparison {
+            ahead_by: 1,
+            behind_by: 1,
+            commits: vec![],
+            files,
+            merge_base: None,
+            truncated,
+        };
+        let ours = of(vec![file("a", None), file("c", Some("b"))], false);
+        assert!(!meet(&ours, &of(vec![file("d", None)], false)));
+        for path in ["a", "b", "c"] {
+            assert!(meet(&ours, &of(vec![file("d", None), file(path, None)], false)), "{path}");
+        }
+        assert!(meet(&ours, &of(vec![file("e", Some("d"))], false)), "a rename may carry a folder along");
+        assert!(meet(&ours, &of(vec![], true)));
     }
 
     #[test]

@@ -89,7 +89,7 @@ fn answer(path: &str, request: &str) -> String {
     }
 }
 
-fn task(payload: Value) -> Value {
+fn task(payload: &Value) -> Value {
     json!({ "title": "fetch", "task_type": "analysis", "payload": payload, "attempts_max": 1, "assigned_worker": "fetcher" })
 }
 
@@ -99,7 +99,7 @@ fn get(url: impl Into<String>) -> Value {
 
 /// Fetches all of these in one task; what the guest said of each.
 async fn fetch(host: &Host, fetches: &[Value]) -> (String, Vec<String>) {
-    let id = host.create_task(task(json!({ "fetches": fetches }))).await;
+    let id = host.create_task(task(&json!({ "fetches": fetches }))).await;
     host.wait_for(&id, "failed", LIMIT).await;
     let logs = host.logs(&id).await;
     let said =
@@ -197,7 +197,7 @@ async fn what_the_manifest_does_not_name_is_denied_by_its_rule() {
         ),
         (json!({"url": url("/open/a"), "headers": [["authorization", "Bearer x"]]}), "denied", "[request-headers]"),
         (json!({"url": url("/open/a"), "headers": [["host", "docs.rs"]]}), "denied", "[request-headers]"),
-        (json!({"url": url("/open/a"), "headers": [["accept\r\nx", "a"]]}), "denied", "[request-headers]"),
+        (json!({"url": url("/open/a"), "headers": [["accept\r\nx", "a"]]}), "invalid", "no name of a header"),
         (
             json!({"url": url("/open/a"), "headers": [["accept", "a\r\nx-http-method-override: DELETE"]]}),
             "invalid",
@@ -217,7 +217,7 @@ async fn what_the_manifest_does_not_name_is_denied_by_its_rule() {
     assert!(other.asked().is_empty());
     // Denied calls stand in the journal, with the rule.
     let steps = host.steps(&id).await;
-    assert!(steps.len() >= 14, "{steps:#?}");
+    assert!(steps.len() >= 13, "{steps:#?}");
 }
 
 #[tokio::test]
@@ -299,7 +299,7 @@ async fn ten_thousand_fetches_meet_the_limit_of_calls() {
     let web = Web::start().await;
     let host = open(&web).await;
     let payload = json!({"fetches": [{"url": web.url("/open/a"), "times": 10_000}]});
-    let id = host.create_task(task(payload)).await;
+    let id = host.create_task(task(&payload)).await;
     let row = host.wait_for(&id, "dead_letter", LIMIT).await;
     let error = row["error_message"].as_str().unwrap();
     assert!(error.contains("more than 50 host calls (limits.host_calls)"), "{error}");
@@ -312,7 +312,7 @@ async fn a_resumed_run_does_not_fetch_again() {
     let web = Web::start().await;
     let mut host = open(&web).await;
     let payload = json!({"fetches": [{"url": web.url("/open/a")}, {"url": web.url("/graphql")}], "sleep_ms": 1500});
-    let id = host.create_task(task(payload)).await;
+    let id = host.create_task(task(&payload)).await;
     host.wait_for(&id, "suspended", LIMIT).await;
     host.kill9();
     host.restart().await;

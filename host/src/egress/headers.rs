@@ -6,9 +6,10 @@ use super::client::FetchError;
 use crate::policy::Denied;
 
 /// Headers of one request.
-pub const HEADERS_MAX: usize = 8;
-/// Longest value of a request's header, in bytes.
-const REQUEST_VALUE_BYTES_MAX: usize = 1024;
+const HEADERS_MAX: usize = 8;
+/// Longest name and value of a request's header, in bytes.
+const NAME_BYTES_MAX: usize = 80;
+const VALUE_BYTES_MAX: usize = 1024;
 /// All headers of an answer together, in bytes.
 const ANSWER_BYTES_MAX: usize = 32 * 1024;
 
@@ -24,32 +25,25 @@ const GIVEN: &[HeaderName] =
 pub struct RequestHeaders(HeaderMap);
 
 impl RequestHeaders {
+    /// Malformed ones are `Invalid` before any is `Denied`: a refusal is journalled with what it refused, which is
+    /// then visible ASCII.
     pub fn check(given: &[(String, String)]) -> Result<Self, FetchError> {
         if given.len() > HEADERS_MAX {
             return Err(FetchError::Invalid(format!("headers: at most {HEADERS_MAX} are sent")));
         }
+        let parsed = given.iter().map(|(name, value)| parse(name, value)).collect::<Result<Vec<_>, _>>();
+        let parsed = parsed.map_err(FetchError::Invalid)?;
         let mut headers = HeaderMap::new();
-        for (name, value) in given {
-            let lower = name.to_ascii_lowercase();
-            let Some(known) = SENT.iter().find(|known| known.as_str() == lower) else {
-                let shown: String = name.chars().take(80).collect();
+        for (name, value) in parsed {
+            if !SENT.contains(&name) {
                 let allowed: Vec<_> = SENT.iter().map(HeaderName::as_str).collect();
                 return Err(FetchError::Denied(Denied {
                     policies: vec!["request-headers".to_owned()],
-                    message: format!("header {shown:?} is not sent for a role; only {} are", allowed.join(", ")),
+                    message: format!("header {name} is not sent for a role; only {} are", allowed.join(", ")),
                 }));
-            };
-            if value.len() > REQUEST_VALUE_BYTES_MAX {
-                return Err(FetchError::Invalid(format!("header {known}: is over {REQUEST_VALUE_BYTES_MAX} bytes")));
             }
-            // Also no tab, no line break, nothing beyond ASCII: readers of such a value disagree about it.
-            let plain = value.bytes().all(|byte| (b' '..=b'~').contains(&byte)) && value.trim() == value;
-            let Some(value) = HeaderValue::from_str(value).ok().filter(|_| plain) else {
-                let problem = "holds a character other than visible ASCII, or white space at an end";
-                return Err(FetchError::Invalid(format!("header {known}: {problem}")));
-            };
-            if headers.insert(known.clone(), value).is_some() {
-                return Err(FetchError::Invalid(format!("header {known}: is given twice")));
+            if headers.insert(name.clone(), value).is_some() {
+                return Err(FetchError::Invalid(format!("header {name}: is given twice")));
             }
         }
         Ok(Self(headers))
@@ -57,6 +51,23 @@ impl RequestHeaders {
 
     pub(super) fn map(&self) -> HeaderMap {
         self.0.clone()
+    }
+}
+
+/// No tab, no line break, nothing beyond ASCII: readers of such a value disagree about it.
+fn parse(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let shown: String = name.chars().take(80).collect();
+    let known = Some(name).filter(|name| name.len() <= NAME_BYTES_MAX).and_then(|name| name.parse().ok());
+    let name: HeaderName = known.ok_or_else(|| format!("header {shown:?}: is no name of a header"))?;
+    if value.len() > VALUE_BYTES_MAX {
+        return Err(format!("header {name}: is over {VALUE_BYTES_MAX} bytes"));
+    }
+    let plain = value.bytes().all(|byte| (b' '..=b'~').contains(&byte)) && value.trim() == value;
+    match HeaderValue::from_str(value) {
+        Ok(value) if plain => Ok((name, value)),
+        Ok(_) | Err(_) => {
+            Err(format!("header {name}: holds a character other than visible ASCII, or white space at an end"))
+        }
     }
 }
 

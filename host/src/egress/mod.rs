@@ -13,4 +13,4 @@ mod tests;
 
 pub use client::{Fetch, FetchError, Fetched, WebClient};
 pub use guard::{Guard, Loopback, Refusal};
-pub use headers::{HEADERS_MAX, RequestHeaders};
+pub use headers::RequestHeaders;

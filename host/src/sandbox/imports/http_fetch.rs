@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::egress::{Fetch, FetchError, Fetched, HEADERS_MAX, RequestHeaders};
+use crate::egress::{Fetch, FetchError, Fetched, RequestHeaders};
 use crate::journal::{Call, Effect};
 use crate::policy::{Denied, Scope};
 use crate::sandbox::bindings::juggernaut::host::http_fetch::{Host, Method as WitMethod, Request, Response};
@@ -17,9 +17,6 @@ use crate::sandbox::calls::{CallError, GuestError};
 use crate::sandbox::run::RunError;
 use crate::sandbox::state::RunState;
 use crate::web::{InvalidTarget, Method, WebTarget};
-
-/// Names and values of a request's headers together, in bytes: refused ones stand in the journal, too.
-const HEADERS_BYTES_MAX: usize = 16 * 1024;
 
 /// An answer as the journal holds it: what a verifier needs to see that it came, and what a replay gives back.
 #[derive(Serialize, Deserialize)]
@@ -72,11 +69,6 @@ impl Host for RunState {
             WitMethod::Get => Method::Get,
             WitMethod::Head => Method::Head,
         };
-        let bytes: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-        if headers.len() > HEADERS_MAX || bytes > HEADERS_BYTES_MAX {
-            let message = format!("headers: at most {HEADERS_MAX}, together {HEADERS_BYTES_MAX} bytes");
-            return Err(GuestError::Invalid(message).into());
-        }
         let call = Call {
             interface: "http-fetch",
             function: "fetch",

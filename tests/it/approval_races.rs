@@ -1,11 +1,17 @@
 //! Approvals against time, each other, the task's end and the host's death: each has one right result.
 
+use juggernaut::approval::{Asked, Request, Use, Versions};
+use juggernaut::db::journal::{Batch, RunKey};
+use juggernaut::db::outcomes::Ending;
 use juggernaut::db::tokens::TokenRole;
+use juggernaut::journal::NotDurable;
+use juggernaut::task::{Lease, Risk};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use crate::approvals::{approver, merge_requests, merges, sql, waiting};
-use crate::support::{LIMIT, Options};
+use crate::queue;
+use crate::support::{Database, LIMIT, Options};
 
 const MERGE: &str = "/repos/demo/sample/pulls/*/merge";
 
@@ -110,4 +116,60 @@ async fn what_waits_outlives_its_host() {
     assert_eq!(host.decide(&approval, "approve", &approver(&host).await).await.0, StatusCode::OK);
     host.wait_for(&task, "completed", LIMIT).await;
     assert_eq!(merges(&host), 1);
+}
+
+fn request(digest: [u8; 32]) -> Request {
+    Request {
+        position: 0,
+        unfinished: false,
+        action: "github-merge.merge".to_owned(),
+        risk: Risk::High,
+        policies: vec![],
+        reasons: vec![],
+        digest,
+        versions: Versions { component: [1; 32], manifest: [2; 32], policy: [3; 32] },
+        arguments: json!({}),
+        shown: "shown".to_owned(),
+        role_says: None,
+    }
+}
+
+/// Somebody decides before the run that asked has ended; and what a run may and may not use up.
+#[tokio::test]
+async fn a_decision_may_be_quicker_than_the_end_of_the_run() {
+    let database = Database::create().await;
+    let (pool, db) = (database.pool(), database.db());
+    queue::execute(pool, "insert into governance_tasks (title, task_type, risk) values ('t', 'code', 'high')").await;
+    let (claim, key) = queue::claim(&db, "EXECUTOR").await;
+    queue::begin(&db, &key, &claim).await.unwrap();
+    let Asked::Waiting(id) = db.ask_approval(&key, &request([7; 32])).await.unwrap() else { panic!("it waits") };
+    assert_eq!(db.ask_approval(&key, &request([7; 32])).await.unwrap(), Asked::Waiting(id), "the same question");
+    let used = |approval, digest| Batch { uses: vec![(0, Use { approval, digest })], ..queue::batch(0) };
+    let early = db.store_batch(&key, &used(id, [7; 32])).await;
+    assert!(matches!(early, Err(NotDurable::NotApproved)), "{early:?}");
+    assert!(db.load_steps(key.task, key.attempt).await.unwrap().is_empty(), "the intent went with it");
+
+    db.approve(id, "ann@example.org", None).await.unwrap();
+    let ending = Ending::WaitingApproval { approval: id, reason: "waits".to_owned() };
+    db.end_claim(&key, &Batch::default(), &ending, "WaitingApproval").await.unwrap();
+    let row = queue::row(pool, key.task).await;
+    assert_eq!((&row["status"], &row["requires_approval"]), (&json!("pending"), &json!(false)), "{row}");
+
+    let (claim, key) = queue::claim(&db, "EXECUTOR").await;
+    queue::begin(&db, &key, &claim).await.unwrap();
+    assert_eq!(db.ask_approval(&key, &request([7; 32])).await.unwrap(), Asked::Approved(id));
+    let other = db.store_batch(&key, &used(id, [8; 32])).await;
+    assert!(matches!(other, Err(NotDurable::NotApproved)), "another action: {other:?}");
+    db.store_batch(&key, &used(id, [7; 32])).await.unwrap();
+    let twice = Batch { uses: vec![(1, Use { approval: id, digest: [7; 32] })], ..queue::batch(1) };
+    let twice = db.store_batch(&key, &twice).await;
+    assert!(matches!(twice, Err(NotDurable::NotApproved)), "{twice:?}");
+    let after_crash = |position| Request { position, unfinished: true, ..request([7; 32]) };
+    assert_eq!(db.ask_approval(&key, &after_crash(0)).await.unwrap(), Asked::Consumed);
+    let elsewhere = db.ask_approval(&key, &after_crash(1)).await.unwrap();
+    assert!(matches!(elsewhere, Asked::Waiting(new) if new != id), "it was used for another step: {elsewhere:?}");
+    assert!(matches!(
+        db.ask_approval(&RunKey { lease: Lease(0), ..key.clone() }, &request([7; 32])).await,
+        Err(NotDurable::LeaseLost)
+    ));
 }

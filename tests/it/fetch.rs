@@ -170,16 +170,16 @@ async fn what_the_manifest_does_not_name_is_denied_by_its_rule() {
     let url = |path: &str| web.url(path);
     let other = Web::start().await;
     let cases = [
-        (get("https://docs.rs/open/"), "denied", "[manifest-hosts]"),
-        (get(other.url("/open/a")), "denied", "[manifest-hosts]"),
+        (get("https://docs.rs/open/"), "denied", "add [[grants.http-fetch.targets]] with host"),
+        (get(other.url("/open/a")), "denied", "add [[grants.http-fetch.targets]] with host"),
         (get(format!("https://{}/open/a", web.address)), "unavailable", "invalid"),
-        (json!({"url": url("/open/a"), "method": "HEAD"}), "denied", "[manifest-paths]"),
-        (get(url("/head/a")), "denied", "[manifest-paths]"),
-        (get(url("/")), "denied", "[manifest-paths]"),
-        (get(url("/open")), "denied", "[manifest-paths]"),
-        (get(url("/OPEN/a")), "denied", "[manifest-paths]"),
-        (get(url("/exacts")), "denied", "[manifest-paths]"),
-        (get(url("/graphql")), "denied", "[manifest-paths]"),
+        (json!({"url": url("/open/a"), "method": "HEAD"}), "denied", "to paths of the http-fetch target"),
+        (get(url("/head/a")), "denied", "to paths of the http-fetch target"),
+        (get(url("/")), "denied", "to paths of the http-fetch target"),
+        (get(url("/open")), "denied", "to paths of the http-fetch target"),
+        (get(url("/OPEN/a")), "denied", "to paths of the http-fetch target"),
+        (get(url("/exacts")), "denied", "to paths of the http-fetch target"),
+        (get(url("/graphql")), "denied", "prohibited.modify-rbac.over-http"),
         (get(url("/open%2f../graphql")), "invalid", "encoded '/'"),
         (get(url("/open/../graphql")), "invalid", "'..'"),
         (get(url("/open/%2e%2e/graphql")), "invalid", "'..'"),
@@ -227,13 +227,13 @@ async fn redirects_lead_nowhere_that_is_not_granted() {
     let other = Web::start().await;
     let to = |location: &str| get(web.url(&format!("/open/to?{location}")));
     let cases = [
-        (to(&other.url("/open/a")), "denied", "[manifest-hosts]"),
-        (to("https://docs.rs/"), "denied", "[manifest-hosts]"),
-        (to("/graphql"), "denied", "[manifest-paths]"),
-        (to("../graphql"), "denied", "[manifest-paths]"),
+        (to(&other.url("/open/a")), "denied", "add [[grants.http-fetch.targets]] with host"),
+        (to("https://docs.rs/"), "denied", "add [[grants.http-fetch.targets]] with host"),
+        (to("/graphql"), "denied", "prohibited.modify-rbac.over-http"),
+        (to("../graphql"), "denied", "prohibited.modify-rbac.over-http"),
         (to("/open/a?_method=DELETE"), "denied", "[scope.method-override]"),
         (to("https://169.254.169.254/latest/"), "denied", "[egress-guard]"),
-        (to("https://10.0.0.1/"), "denied", "[manifest-hosts]"),
+        (to("https://10.0.0.1/"), "denied", "add [[grants.http-fetch.targets]] with host"),
         (to("http://docs.rs/"), "denied", "[redirect]"),
         (to("file:///etc/passwd"), "denied", "[redirect]"),
         (to("/\\docs.rs/"), "invalid", "backslash"),
@@ -321,6 +321,9 @@ async fn a_resumed_run_does_not_fetch_again() {
     let said: Vec<_> =
         logs.iter().filter(|it| it["action"] == "log").map(|it| it["message"].as_str().unwrap()).collect();
     assert_eq!(said.len(), 3, "{logs:#?}");
-    assert!(said[0].starts_with("200 ") && said[1].ends_with("[manifest-paths]") && said[2] == "slept", "{said:#?}");
+    assert!(
+        said[0].starts_with("200 ") && said[1].contains("prohibited.modify-rbac.over-http") && said[2] == "slept",
+        "{said:#?}"
+    );
     assert_eq!(web.asked(), ["GET /open/a HTTP/1.1"]);
 }

@@ -6,6 +6,7 @@
 use juggernaut_tests as support;
 
 mod api;
+mod approval_races;
 mod approvals;
 mod cli;
 mod code_task;

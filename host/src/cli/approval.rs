@@ -10,6 +10,7 @@ use super::output::{Output, cell, note, time, visible};
 use crate::approval::{ApprovalId, ApprovalState};
 use crate::db::approvals::{ApprovalDetail, ApprovalSummary};
 use crate::http::ApprovalPage;
+use crate::text::visible_block;
 
 const SOLO: &str = "SOLO MODE is on: who created a task may approve it";
 
@@ -122,20 +123,15 @@ fn head(approval: &ApprovalDetail) -> Vec<String> {
 /// The host's text, and far from it the role's, each line of which is marked.
 fn body(approval: &ApprovalDetail) -> Vec<String> {
     let mut lines = vec![String::new(), "=== what would be done, as the host sees it ===".to_owned()];
-    lines.extend(approval.content.shown.lines().map(line));
+    lines.extend(approval.content.shown.lines().map(|line| visible_block(line).into_owned()));
     lines.push("=== end of what would be done ===".to_owned());
     if let Some(says) = &approval.content.role_says {
         lines.push(String::new());
         lines.push("=== what the role says about it: NOT checked by the host ===".to_owned());
-        lines.extend(says.lines().map(|text| format!("role> {}", line(text))));
+        lines.extend(says.lines().map(|text| format!("role> {}", visible_block(text))));
         lines.push("=== end of what the role says ===".to_owned());
     }
     lines
-}
-
-/// Made visible, but for tabs, which are ordinary in code.
-fn line(text: &str) -> String {
-    text.split('\t').map(visible).collect::<Vec<_>>().join("\t")
 }
 
 async fn decide(

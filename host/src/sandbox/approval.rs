@@ -3,6 +3,8 @@
 //! Invariant: an approval is used up in the transaction that stores the intent of the call that it was given for.
 //! Where it is not there yet the run ends without an intent, and comes to the call again when it resumes.
 
+use std::borrow::Cow;
+
 use tokio::sync::oneshot;
 
 use super::calls::{Made, acknowledged};
@@ -13,7 +15,7 @@ use crate::approval::{
 };
 use crate::journal::{Call, Message, NotDurable};
 use crate::policy::Needed;
-use crate::text::visible;
+use crate::text::{visible, visible_block};
 
 /// How often an approval may expire between being found and being used up.
 const ASK_TRIES: u32 = 3;
@@ -42,8 +44,8 @@ fn name(call: &Call) -> String {
 }
 
 /// One line of a text that somebody else wrote. Tabs stay: they are ordinary in code.
-pub(super) fn line(text: &str) -> String {
-    text.split('\t').map(visible).collect::<Vec<_>>().join("\t")
+pub(super) fn line(text: &str) -> Cow<'_, str> {
+    visible_block(text)
 }
 
 /// Such a text whole; the bar keeps any of its lines from passing for one of the host's.

@@ -320,10 +320,10 @@ mod tests {
     fn a_diff_shows_what_deceives_and_keeps_to_its_bar() {
         let shown = diff(b"a\n\tkept\n--- x\n".to_vec(), "a\u{202e}b\n\tkept\n\u{1b}[2J".into()).unwrap();
         assert_eq!((shown.added, shown.removed), (2, 2));
-        assert!(shown.text.contains("| +a\\u{202e}b\n"), "{}", shown.text);
+        assert!(shown.text.contains("| +a<U+202E>b\n"), "{}", shown.text);
         assert!(shown.text.contains("|  \tkept\n"), "{}", shown.text);
         assert!(shown.text.contains("| ---- x\n"), "{}", shown.text);
-        assert!(shown.text.contains("| +\\u{1b}[2J\n| \\ No newline at end of file\n"), "{}", shown.text);
+        assert!(shown.text.contains("| +<U+001B>[2J\n| \\ No newline at end of file\n"), "{}", shown.text);
         assert!(shown.text.lines().all(|line| line.starts_with("| ")), "{}", shown.text);
     }
 

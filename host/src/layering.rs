@@ -7,19 +7,19 @@ use std::path::{Path, PathBuf};
 
 /// Each module and what it may use, from the top down: a module uses only what stands further below.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("cli", &["app", "http", "localdb", "db", "sandbox", "task", "repo", "config"]),
+    ("cli", &["app", "http", "localdb", "db", "sandbox", "audit", "task", "repo", "config"]),
     (
         "app",
         &[
-            "worker", "http", "localdb", "db", "sandbox", "github", "policy", "manifest", "journal", "task", "repo",
-            "config",
+            "worker", "http", "localdb", "db", "sandbox", "github", "policy", "manifest", "journal", "audit", "task",
+            "repo", "config",
         ],
     ),
-    ("worker", &["db", "sandbox", "evidence", "github", "policy", "manifest", "journal", "task", "repo"]),
-    ("http", &["db", "policy", "task", "repo"]),
+    ("worker", &["db", "sandbox", "evidence", "github", "policy", "manifest", "journal", "audit", "task", "repo"]),
+    ("http", &["db", "policy", "audit", "task", "repo"]),
     ("localdb", &[]),
     // All SQL. `config` for how the database is reached.
-    ("db", &["evidence", "journal", "task", "repo", "config"]),
+    ("db", &["evidence", "journal", "audit", "task", "repo", "config"]),
     // Never db, http or worker: what a run writes down leaves by channel.
     ("sandbox", &["github", "policy", "manifest", "journal", "task", "repo"]),
     // `github` for the shape of a pull request; no call is made.
@@ -29,6 +29,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("policy", &["manifest", "task", "repo"]),
     ("manifest", &["repo"]),
     ("journal", &["task", "repo"]),
+    // What is recorded, and how it is hashed and signed; no I/O.
+    ("audit", &["task"]),
     ("task", &["repo"]),
     ("repo", &[]),
     ("config", &[]),

@@ -4,6 +4,7 @@
 //! components. `docs/ARCHITECTURE.md` has the code map; `main.rs` the way in.
 
 pub mod app;
+pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod db;

@@ -6,6 +6,7 @@
 use juggernaut_tests as support;
 
 mod api;
+mod audit;
 mod cli;
 mod code_task;
 mod crash;
@@ -17,3 +18,4 @@ mod sandbox;
 mod smoke;
 mod spec_sql;
 mod spec_states;
+mod tampering;

@@ -2,11 +2,13 @@
 //!
 //! Invariant: nothing below `app` knows how it is put together; what is started here is stopped here.
 
+mod audit;
 mod dev;
 mod host;
 mod roles;
 mod sweeper;
 
+pub use audit::new_audit_seed;
 pub use dev::{DevHost, DevSettings};
 pub use host::{Host, HostSettings};
 pub use roles::{check, inspect, sandbox_for_tools};

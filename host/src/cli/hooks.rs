@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::output::{Output, note, visible};
 use crate::app::{self, DevHost, DevSettings, Host, HostSettings};
-use crate::config::{DatabaseConfig, HostConfig, WorkerConfig};
+use crate::config::{AuditKey, CheckpointSchedule, DatabaseConfig, HostConfig, WorkerConfig};
 use crate::localdb;
 use crate::sandbox::{RoleCheck, RoleReport};
 
@@ -27,13 +27,16 @@ pub struct DevOptions {
     /// None: a private one.
     pub database: Option<DatabaseConfig>,
     pub worker: WorkerConfig,
+    /// None: one that is kept in `home`.
+    pub audit_key: Option<AuditKey>,
+    pub checkpoints: CheckpointSchedule,
 }
 
 /// Runs the host until it is told to stop.
 pub async fn serve(config: HostConfig) -> Result<ExitCode> {
-    let HostConfig { database, server, github, model: _, worker, log: _ } = config;
+    let HostConfig { database, server, github, model: _, worker, audit, log: _ } = config;
     let mut stop = StopSignal::new()?;
-    let host = Host::start(HostSettings { database, listen: server.listen, github, worker }).await?;
+    let host = Host::start(HostSettings { database, listen: server.listen, github, worker, audit }).await?;
     note(&format!("listening on http://{}", host.address()));
     stop.wait().await;
     note("stopping: no new claims; running tasks finish or are released");
@@ -43,10 +46,21 @@ pub async fn serve(config: HostConfig) -> Result<ExitCode> {
 
 /// Runs the host on a laptop, with a database and a forge of its own.
 pub async fn dev(options: DevOptions) -> Result<ExitCode> {
-    let DevOptions { listen, home, roles, forge_seeds, forge_checks, database, worker } = options;
+    let DevOptions { listen, home, roles, forge_seeds, forge_checks, database, worker, audit_key, checkpoints } =
+        options;
     let mut stop = StopSignal::new()?;
     note("starting the database, the forge and the roles");
-    let start = DevHost::start(DevSettings { home, listen, roles, forge_seeds, forge_checks, database, worker });
+    let start = DevHost::start(DevSettings {
+        home,
+        listen,
+        roles,
+        forge_seeds,
+        forge_checks,
+        database,
+        worker,
+        audit_key,
+        checkpoints,
+    });
     let dev = tokio::select! {
         started = start => started?,
         () = stop.wait() => return Ok(ExitCode::SUCCESS),

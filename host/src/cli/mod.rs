@@ -5,6 +5,7 @@
 //! concerns tasks goes through the API.
 
 mod args;
+mod audit;
 mod client;
 mod database;
 mod follow;
@@ -22,7 +23,9 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{self, DatabaseConfig, Env, HostConfig, LogConfig, LogFormat, WorkerConfig};
+use crate::config::{
+    self, AuditKey, CheckpointSchedule, DatabaseConfig, Env, HostConfig, LogConfig, LogFormat, WorkerConfig,
+};
 use args::{Arguments, Command, DevArguments, RoleCommand, TaskCommand};
 use output::{Output, note};
 
@@ -89,6 +92,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::Role { command: RoleCommand::Inspect { file } } => hooks::role_inspect(&file, output),
         Command::Role { command: RoleCommand::Check { folder } } => hooks::role_check(&folder, output),
+        Command::Audit { command } => audit::audit(command, output).await,
         Command::Token { command } => database::token(command, output).await,
         Command::DevDatabase { home, command } => hooks::dev_database(home, command).await,
     }
@@ -106,12 +110,16 @@ fn dev_options(arguments: DevArguments, env: Env<'_>) -> anyhow::Result<hooks::D
         forge_checks,
         database: DatabaseConfig::if_set(env)?,
         worker: WorkerConfig::from_env(env)?,
+        audit_key: AuditKey::if_set(env)?,
+        checkpoints: CheckpointSchedule::from_env(env)?,
     })
 }
 
 /// The host's own log goes to stderr; stdout belongs to what a command prints.
 fn start_logging(config: &LogConfig) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.filter).context("RUST_LOG is not a tracing filter")?;
+    // Whatever else is left out: the log stream is where the checkpoints are safe from the database's owner.
+    let filter = filter.add_directive("audit_checkpoint=info".parse()?);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let started = match config.format {
         LogFormat::Text => builder.with_ansi(false).try_init(),

@@ -66,6 +66,12 @@ names! {
         "seconds, 0 to 3600", Some("30"), "30", false;
     JUGGERNAUT_LOG_RETENTION_DAYS: "How long the execution log is kept",
         "days, 1 to 36500", Some("90"), "90", false;
+    JUGGERNAUT_AUDIT_KEY: "Seed of the key that signs the audit log's checkpoints (`juggernaut audit keygen` makes one); `ephemeral` for a key that is lost with the process, whose checkpoints then prove less. Needed by `serve`; `dev` keeps one in its folder",
+        "32 bytes in hexadecimal or base64, or ephemeral", None, "3b6a…", true;
+    JUGGERNAUT_AUDIT_CHECKPOINT_SECONDS: "Longest time between two signed checkpoints of an audit log that grows",
+        "seconds, 1 to 3600", Some("60"), "60", false;
+    JUGGERNAUT_AUDIT_CHECKPOINT_ROWS: "Rows after which the audit log gets a checkpoint before its time",
+        "rows, 1 to 1000000", Some("10000"), "10000", false;
     RUST_LOG: "What the host logs about itself",
         "tracing filter", Some("info"), "info,juggernaut=debug", false;
     JUGGERNAUT_LOG_FORMAT: "Shape of the host's own log lines",

@@ -7,6 +7,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+use super::audit::AuditConfig;
 use super::names;
 use super::values::{ConfigError, Env, wrong, wrong_value};
 
@@ -161,6 +162,7 @@ pub struct HostConfig {
     pub github: GitHubSettings,
     pub model: ModelSettings,
     pub worker: WorkerConfig,
+    pub audit: AuditConfig,
     pub log: LogConfig,
 }
 
@@ -172,6 +174,7 @@ impl HostConfig {
             github: GitHubSettings::from_env(env)?,
             model: ModelSettings::from_env(env)?,
             worker: WorkerConfig::from_env(env)?,
+            audit: AuditConfig::from_env(env)?,
             log: LogConfig::from_env(env)?,
         })
     }

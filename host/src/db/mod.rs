@@ -1,8 +1,12 @@
 //! The database: all SQL of the host, behind typed methods of [`Db`].
 //!
 //! Invariants: no SQL outside this module; every list has a limit; a change that a person asked for and its line in
-//! the execution log are one transaction; what a caller can act on is a variant of [`DbError`], not a driver's error.
+//! the execution log and the audit log are one transaction; what a caller can act on is a variant of [`DbError`], not a driver's error.
 
+mod audit;
+pub mod audit_read;
+#[cfg(test)]
+mod audited;
 mod error;
 pub mod journal;
 pub mod logs;
@@ -18,6 +22,7 @@ pub mod tokens;
 pub mod workers;
 
 use std::str::FromStr as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
@@ -26,6 +31,8 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, PgConnection, PgPool};
 
 use crate::config::DatabaseConfig;
+use crate::task::HostId;
+use audit::Ledger;
 
 pub use error::DbError;
 
@@ -40,10 +47,11 @@ pub const PAGE_ROWS_MAX: u32 = 200;
 
 static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 
-/// A pool of connections. Cheap to clone; all clones share the pool.
+/// A pool of connections, and this process's chain in the audit log. Cheap to clone; all clones share both.
 #[derive(Clone, Debug)]
 pub struct Db {
     pool: PgPool,
+    ledger: Arc<Ledger>,
 }
 
 /// Whether requests can be served.
@@ -73,11 +81,11 @@ impl Db {
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .connect_lazy_with(options);
-        Ok(Self { pool })
+        Ok(Self::from_pool(pool))
     }
 
     pub fn from_pool(pool: PgPool) -> Self {
-        Self { pool }
+        Self { pool, ledger: Arc::new(Ledger::new(HostId::generate(), None)) }
     }
 
     pub fn pool(&self) -> &PgPool {

@@ -76,8 +76,7 @@ async fn verify(arguments: VerifyArguments, output: Output) -> anyhow::Result<Ex
 fn print_report(report: &Report, output: Output) -> anyhow::Result<()> {
     let Report { rows, chains, checkpoints, chains_unsigned, findings } = report;
     if findings.is_empty() {
-        let verified = "audit log:";
-        output.line(&format!("{verified} {rows} rows in {chains} chains verified, {checkpoints} checkpoints"))?;
+        output.line(&format!("audit log: {rows} rows in {chains} chains verified, {checkpoints} checkpoints"))?;
         if *chains_unsigned > 0 {
             note(&format!(
                 "{chains_unsigned} chains have no checkpoint; only the chains that began after them hold them"

@@ -80,8 +80,7 @@ impl Db {
         trusted: Option<Vec<PublicKey>>,
         outside: Vec<Checkpoint>,
     ) -> Result<Report, DbError> {
-        let mut connection = self.pool.acquire().await?.detach();
-        sqlx::query!("set statement_timeout = 0").execute(&mut connection).await?;
+        let mut connection = self.untimed().await?;
         let mut tx = connection.begin().await?;
         sqlx::query!("set transaction isolation level repeatable read, read only").execute(&mut *tx).await?;
         let starts = chain_starts(&mut tx).await?;
@@ -112,24 +111,31 @@ impl Db {
         Ok(verifier.finish())
     }
 
+    /// A connection for statements that look at everything.
+    async fn untimed(&self) -> Result<PgConnection, DbError> {
+        let mut connection = self.pool.acquire().await?.detach();
+        sqlx::query!("set statement_timeout = 0").execute(&mut connection).await?;
+        Ok(connection)
+    }
+
     /// Tasks that somebody changed past the host since it last recorded them.
     pub async fn unaudited_changes(&self) -> Result<Vec<UnauditedChange>, DbError> {
+        let mut connection = self.untimed().await?;
         let changes = sqlx::query_as!(
             UnauditedChange,
-            r#"with recorded as (
-                select distinct on (task_id) task_id, details ->> 'status' as status, at
-                from audit_log
-                where task_id is not null and kind like 'task\_%' and details ->> 'status' is not null
-                order by task_id, at desc, seq desc
-            )
-            select t.id as "task!: TaskId", t.status as "status!: TaskStatus", r.status as "recorded!",
+            r#"select t.id as "task!: TaskId", t.status as "status!: TaskStatus", r.status as "recorded!",
                 r.at as "recorded_at!"
-            from recorded as r join governance_tasks as t on t.id = r.task_id
+            from governance_tasks as t
+            cross join lateral (
+                select details ->> 'status' as status, at from audit_log
+                where task_id = t.id and kind like 'task\_%'
+                order by at desc, chain desc, seq desc limit 1
+            ) as r
             where t.status::text <> r.status
             order by r.at, t.id limit $1"#,
             CHANGES_MAX
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut connection)
         .await?;
         Ok(changes)
     }
@@ -175,11 +181,13 @@ impl Db {
     }
 
     pub async fn audit_chains(&self) -> Result<Vec<ChainStart>, DbError> {
-        chain_starts(&mut *self.pool.acquire().await?).await
+        let mut connection = self.pool.acquire().await?;
+        chain_starts(&mut connection).await
     }
 
     pub async fn audit_checkpoints(&self) -> Result<Vec<Checkpoint>, DbError> {
-        checkpoints(&mut *self.pool.acquire().await?).await
+        let mut connection = self.pool.acquire().await?;
+        checkpoints(&mut connection).await
     }
 
     /// The next rows of an export, by chain and number.

@@ -34,6 +34,12 @@ pub(crate) async fn is_true(database: &Database) -> CliOutput {
     output
 }
 
+/// It is true, and every task stands where it was last recorded.
+pub(crate) async fn agrees(database: &Database) {
+    let output = audit(database, Some(AUDIT_KEY), &["verify", "--tasks"]).await;
+    assert_eq!(output.code, Some(0), "{output:?}");
+}
+
 /// It is false, and says so of this row.
 pub(crate) async fn is_false(database: &Database, arguments: &[&str], row: &str, problem: &str) {
     let arguments: Vec<_> = ["verify"].iter().chain(arguments).copied().collect();

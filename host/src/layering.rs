@@ -7,19 +7,25 @@ use std::path::{Path, PathBuf};
 
 /// Each module and what it may use, from the top down: a module uses only what stands further below.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("cli", &["app", "http", "localdb", "db", "sandbox", "policy", "approval", "task", "repo", "text", "config"]),
+    (
+        "cli",
+        &["app", "http", "localdb", "db", "sandbox", "policy", "approval", "audit", "task", "repo", "text", "config"],
+    ),
     (
         "app",
         &[
-            "worker", "http", "localdb", "db", "sandbox", "github", "egress", "policy", "manifest", "journal", "task",
-            "repo", "config",
+            "worker", "http", "localdb", "db", "sandbox", "github", "egress", "policy", "manifest", "journal", "audit",
+            "task", "repo", "config",
         ],
     ),
-    ("worker", &["db", "sandbox", "evidence", "github", "policy", "manifest", "journal", "approval", "task", "repo"]),
-    ("http", &["db", "policy", "approval", "task", "repo"]),
+    (
+        "worker",
+        &["db", "sandbox", "evidence", "github", "policy", "manifest", "journal", "approval", "audit", "task", "repo"],
+    ),
+    ("http", &["db", "policy", "approval", "audit", "task", "repo"]),
     ("localdb", &[]),
     // All SQL. `config` for how the database is reached.
-    ("db", &["evidence", "journal", "approval", "task", "repo", "text", "config"]),
+    ("db", &["evidence", "journal", "approval", "audit", "task", "repo", "text", "config"]),
     // Never db, http or worker: what a run writes down leaves by channel.
     ("sandbox", &["github", "egress", "policy", "manifest", "journal", "approval", "task", "repo", "web", "text"]),
     // `github` for the shape of a pull request; no call is made.
@@ -32,6 +38,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("manifest", &["repo", "web"]),
     ("journal", &["approval", "task", "repo"]),
     ("approval", &["task"]),
+    // What is recorded, and how it is hashed and signed; no I/O.
+    ("audit", &["task"]),
     ("task", &["repo"]),
     ("repo", &[]),
     ("web", &[]),

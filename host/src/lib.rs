@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod approval;
+pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod db;

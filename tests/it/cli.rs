@@ -74,6 +74,10 @@ async fn an_empty_database_is_migrated_and_gets_its_first_token() {
     let env = [("DATABASE_URL", database.url())];
     let output = juggernaut(folder.path(), &["serve"], &env).await;
     assert_eq!(output.code, Some(1));
+    assert!(output.stderr.contains("JUGGERNAUT_AUDIT_KEY is not set; run `juggernaut audit keygen`"), "{output:?}");
+    let keyed = [env[0], ("JUGGERNAUT_AUDIT_KEY", "ephemeral")];
+    let output = juggernaut(folder.path(), &["serve"], &keyed).await;
+    assert_eq!(output.code, Some(1));
     assert!(output.stderr.contains("run `juggernaut migrate`"), "{output:?}");
     for _ in 0..2 {
         let output = juggernaut(folder.path(), &["migrate"], &env).await;

@@ -10,6 +10,7 @@ use serde_json::json;
 use sqlx::PgPool;
 use time::OffsetDateTime;
 
+use crate::audit::{agrees, count};
 use crate::queue::{batch, begin, claim, execute, row};
 use crate::support::{Database, LIMIT};
 
@@ -78,6 +79,8 @@ async fn a_diamond_opens_from_its_top() {
     // What is completed already blocks nobody.
     let late = create(&db, "LATE", &[top, left]).await;
     assert_eq!(state(pool, late).await, is("pending", 0));
+    assert_eq!(count(pool, "audit_log where kind = 'task_unblocked'").await, 3);
+    agrees(&database).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -197,4 +200,6 @@ async fn what_is_due_wakes_and_nothing_else() {
     let retried = row(pool, blocked).await;
     assert_eq!((&retried["status"], &retried["attempt"]), (&json!("suspended"), &json!(2)));
     assert_eq!(db.wake_due_tasks().await.unwrap(), 0);
+    assert_eq!(count(pool, "audit_log where kind = 'task_woken'").await, 3);
+    agrees(&database).await;
 }

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 use time::OffsetDateTime;
 
+use crate::audit::{agrees, count};
 use crate::support::Database;
 
 const LEASE: Duration = Duration::from_mins(1);
@@ -253,6 +254,7 @@ async fn a_task_whose_host_went_away_goes_on_where_it_stood() {
     let query = sqlx::query_scalar("select action from execution_logs where task_id = $1 order by id").bind(task);
     let actions: Vec<String> = query.fetch_all(pool).await.unwrap();
     assert_eq!(actions, ["task_start", "log", "lease_expired", "task_resume", "log"]);
+    agrees(&database).await;
 }
 
 #[tokio::test]
@@ -279,6 +281,9 @@ async fn a_task_that_kills_its_hosts_is_given_up() {
     let (again, _) = claim(&db, "EXECUTOR").await;
     assert_eq!(again.task.attempt.number(), 2);
     assert_eq!(row(pool, task).await["leases_lost"], 0);
+    let of_kind = async |kind: &str| count(pool, &format!("audit_log where kind = '{kind}'")).await;
+    assert_eq!((of_kind("task_reclaimed").await, of_kind("task_dead_lettered").await), (LEASES_LOST_MAX.into(), 1));
+    agrees(&database).await;
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{CliOutput, Database, Paths, RolesDir, juggernaut};
+use crate::support::{AUDIT_KEY, CliOutput, Database, Paths, RolesDir, juggernaut};
 
 /// `serve` with these roles; it is expected to end by itself.
 async fn serve(roles: &RolesDir) -> CliOutput {
@@ -16,6 +16,7 @@ async fn serve(roles: &RolesDir) -> CliOutput {
         ("JUGGERNAUT_ROLES", roles),
         ("JUGGERNAUT_CACHE", cache.to_str().unwrap()),
         ("JUGGERNAUT_LISTEN", "127.0.0.1:0"),
+        ("JUGGERNAUT_AUDIT_KEY", AUDIT_KEY),
     ];
     let output = juggernaut(&folder(), &["serve"], &env).await;
     let query = sqlx::query_scalar("select count(*) from worker_registry");

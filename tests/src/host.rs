@@ -19,6 +19,8 @@ use crate::{Database, HostProcess, Options, Paths, RolesDir, TestForge, show};
 
 const POLL: Duration = Duration::from_millis(50);
 const REQUEST_MAX: Duration = Duration::from_secs(30);
+/// What every host of the tests signs its audit log's checkpoints with.
+pub const AUDIT_KEY: &str = "4a75676765726e617574207369676e7320697473206175646974206c6f672e2e";
 
 /// A running host. Its processes are killed when it is dropped.
 #[derive(Debug)]
@@ -262,6 +264,7 @@ fn environment(database: &str, forge: &TestForge, roles: Option<&RolesDir>) -> B
         ("JUGGERNAUT_RETRY_MS", "20".to_owned()),
         ("JUGGERNAUT_LEASE_SECONDS", "5".to_owned()),
         ("JUGGERNAUT_GRACE_SECONDS", "2".to_owned()),
+        ("JUGGERNAUT_AUDIT_KEY", AUDIT_KEY.to_owned()),
         ("RUST_LOG", "info,juggernaut=debug".to_owned()),
     ]
     .into_iter()

@@ -30,7 +30,7 @@ mod tasks;
 pub use cluster::{Database, background};
 pub use command::{CliOutput, juggernaut};
 pub use forge::TestForge;
-pub use host::Host;
+pub use host::{AUDIT_KEY, Host};
 pub use options::Options;
 pub use paths::Paths;
 pub use process::HostProcess;

@@ -14,8 +14,12 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use url::Url;
 
+use super::audit;
 use super::host::{Host, HostSettings};
-use crate::config::{ApprovalConfig, DatabaseConfig, EgressSettings, GitHubSettings, WorkerConfig};
+use crate::config::{
+    ApprovalConfig, AuditConfig, AuditKey, CheckpointSchedule, DatabaseConfig, EgressSettings, GitHubSettings,
+    WorkerConfig,
+};
 use crate::db::Db;
 use crate::db::tokens::{TokenRole, new_secret};
 use crate::localdb::LocalDb;
@@ -44,6 +48,9 @@ pub struct DevSettings {
     pub egress: EgressSettings,
     pub worker: WorkerConfig,
     pub approvals: ApprovalConfig,
+    /// None: one that is kept in `home`.
+    pub audit_key: Option<AuditKey>,
+    pub checkpoints: CheckpointSchedule,
 }
 
 /// Everything that `dev` runs.
@@ -57,8 +64,19 @@ pub struct DevHost {
 
 impl DevHost {
     pub async fn start(settings: DevSettings) -> Result<Self> {
-        let DevSettings { home, listen, roles, forge_seeds, forge_checks, database, egress, mut worker, approvals } =
-            settings;
+        let DevSettings {
+            home,
+            listen,
+            roles,
+            forge_seeds,
+            forge_checks,
+            database,
+            egress,
+            approvals,
+            mut worker,
+            audit_key,
+            checkpoints,
+        } = settings;
         std::fs::create_dir_all(&home).with_context(|| format!("{} can not be made", home.display()))?;
         let home = home.canonicalize()?;
         let (local, database) = match database {
@@ -76,10 +94,12 @@ impl DevHost {
         worker.roles_dir = roles.or_else(roles_beside_binary).unwrap_or(worker.roles_dir);
         worker.cache_dir = worker.cache_dir.or_else(|| Some(home.join("cache")));
         let github = GitHubSettings { api_url: forge.url.clone(), token: Some(forge.token.clone()) };
+        let key = audit_key.map_or_else(|| audit::key_of_dev(&home), Ok)?;
+        let audit = AuditConfig { key, schedule: checkpoints };
         let listen = listen.unwrap_or_else(free_address);
-        let host = Host::start(HostSettings { database, listen, github, egress, worker, approvals }).await?;
+        let host = Host::start(HostSettings { database, listen, github, egress, worker, approvals, audit }).await?;
         let client_file = home.join("client.toml");
-        write_client_file(&db, &client_file, host.address()).await?;
+        write_client_file(host.db(), &client_file, host.address()).await?;
         Ok(Self { host, forge, database: local, client_file })
     }
 

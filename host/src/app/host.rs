@@ -10,8 +10,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use super::{policies, roles, sweeper};
-use crate::config::{ApprovalConfig, DatabaseConfig, EgressSettings, GitHubSettings, WorkerConfig};
+use super::{audit, policies, roles, sweeper};
+use crate::config::{
+    ApprovalConfig, AuditConfig, AuditKey, DatabaseConfig, EgressSettings, GitHubSettings, WorkerConfig,
+};
 use crate::db::{Db, Readiness};
 use crate::egress::{Guard, Loopback, WebClient};
 use crate::github::{GitHub, GitHubConfig};
@@ -36,6 +38,7 @@ pub struct HostSettings {
     pub egress: EgressSettings,
     pub worker: WorkerConfig,
     pub approvals: ApprovalConfig,
+    pub audit: AuditConfig,
 }
 
 /// A running host.
@@ -47,6 +50,8 @@ pub struct Host {
     workers: Vec<JoinHandle<()>>,
     sweeper: JoinHandle<()>,
     api: JoinHandle<std::io::Result<()>>,
+    signer: JoinHandle<()>,
+    db: Db,
     worker_names: Vec<WorkerId>,
 }
 
@@ -54,6 +59,7 @@ impl Host {
     /// Starts everything, or nothing: what is wrong with a role, the database or the port is said before any task is
     /// claimed.
     pub async fn start(settings: HostSettings) -> Result<Self> {
+        let (id, key) = (HostId::generate(), audit::signing_key(&settings.audit.key)?);
         let db = Db::connect(&settings.database).await.context("the database can not be reached")?;
         let db = db.with_approvals(settings.approvals);
         if settings.approvals.solo {
@@ -72,6 +78,10 @@ impl Host {
             .await
             .with_context(|| format!("can not listen on {}; choose another with JUGGERNAUT_LISTEN", settings.listen))?;
         let address = listener.local_addr()?;
+        let digests = audit::digests(&loaded);
+        let public_key = key.public();
+        let db = db.audited_by(id, Some(key));
+        audit::record_start(&db, public_key, &digests, weakened(&settings.audit.key)).await?;
         let (wake, woken) = watch::channel(());
         let (shutdown, stopping) = watch::channel(false);
         let (closing, closed) = watch::channel(false);
@@ -83,18 +93,27 @@ impl Host {
             settings.worker.log_retention,
             stopping.clone(),
         ));
-        let workers = start_workers(&db, &sandbox, &services, &policies, &settings.worker, loaded, &wake).await?;
+        let signer = tokio::spawn(audit::sign(db.clone(), settings.audit.schedule, closed.clone()));
+        let workers = start_workers(&db, &sandbox, &services, &policies, &settings.worker, loaded, &wake, id).await?;
         let worker_names = workers.iter().map(|worker| worker.id.clone()).collect();
         let workers =
             workers.into_iter().map(|worker| tokio::spawn(worker.work(stopping.clone(), woken.clone()))).collect();
-        let api =
-            tokio::spawn(serve(listener, http::router(ApiState::new(db, policies, wake, closed.clone())), closed));
+        let api = tokio::spawn(serve(
+            listener,
+            http::router(ApiState::new(db.clone(), policies, wake, closed.clone())),
+            closed,
+        ));
         info!(%address, "host is up");
-        Ok(Self { address, shutdown, closing, workers, sweeper, api, worker_names })
+        Ok(Self { address, shutdown, closing, workers, sweeper, api, signer, db, worker_names })
     }
 
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// With this host's chain in the audit log.
+    pub(super) fn db(&self) -> &Db {
+        &self.db
     }
 
     pub fn worker_names(&self) -> &[WorkerId] {
@@ -103,7 +122,7 @@ impl Host {
 
     /// Drains: no new claims, running tasks finish or are released within the grace time; the API answers meanwhile.
     pub async fn stop(self) -> Result<()> {
-        let Self { address: _, shutdown, closing, workers, sweeper, api, worker_names: _ } = self;
+        let Self { address: _, shutdown, closing, workers, sweeper, api, signer, db, worker_names: _ } = self;
         shutdown.send_replace(true);
         for worker in workers {
             worker.await.context("a worker panicked")?;
@@ -114,8 +133,18 @@ impl Host {
             Ok(served) => served.context("the API panicked")??,
             Err(_) => warn!("requests were still open and are cut off"),
         }
+        signer.await.context("the signer of the audit log panicked")?;
+        audit::record_stop(&db).await;
         info!("host is down");
         Ok(())
+    }
+}
+
+/// Settings of this host that weaken governance.
+fn weakened(key: &AuditKey) -> &'static [(&'static str, &'static str)] {
+    match key {
+        AuditKey::Seed(_) => &[],
+        AuditKey::Ephemeral => &[("JUGGERNAUT_AUDIT_KEY", "ephemeral")],
     }
 }
 
@@ -179,8 +208,8 @@ async fn start_workers(
     config: &WorkerConfig,
     loaded: Vec<Arc<LoadedRole>>,
     wake: &watch::Sender<()>,
+    host: HostId,
 ) -> Result<Vec<Arc<Worker>>> {
-    let host = HostId::generate();
     let several = loaded.len() > 1;
     let mut workers = Vec::new();
     for role in loaded {

@@ -2,12 +2,14 @@
 //!
 //! Invariant: nothing below `app` knows how it is put together; what is started here is stopped here.
 
+mod audit;
 mod dev;
 mod host;
 mod policies;
 mod roles;
 mod sweeper;
 
+pub use audit::new_audit_seed;
 pub use dev::{DevHost, DevSettings};
 pub use host::{Host, HostSettings};
 pub use policies::{Tested, explain_call, not_in_force, test_cases, validated};

@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use uuid::Uuid;
 
 use crate::approval::{ApprovalId, ApprovalState};
+use crate::audit::PublicKey;
 use crate::db::tokens::TokenRole;
 use crate::repo::Repository;
 use crate::task::{Priority, Risk, TaskId, TaskStatus};
@@ -59,6 +61,11 @@ pub(super) enum Command {
     Token {
         #[command(subcommand)]
         command: TokenCommand,
+    },
+    /// Verify and export the audit log, in the database (DATABASE_URL) itself.
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
     },
     /// Run a command with a private database.
     #[command(hide = true)]
@@ -313,6 +320,37 @@ pub(super) enum TokenCommand {
     List,
     /// Revoke a token, by its id or the beginning of it.
     Revoke { id: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AuditCommand {
+    /// Verify every chain; the exit status is 0 only if nothing was changed.
+    Verify(VerifyArguments),
+    /// Print the log as JSON lines: chains, rows and checkpoints.
+    Export {
+        /// Only rows since a time, for example 2026-11-22T00:00:00Z, or so long ago, for example 7d, 12h or 30m.
+        #[arg(long, value_name = "DURATION|TIME")]
+        since: Option<String>,
+        /// Only this chain.
+        #[arg(long, value_name = "ID")]
+        chain: Option<Uuid>,
+    },
+    /// Make a key for JUGGERNAUT_AUDIT_KEY; prints it and its public part, and stores nothing.
+    Keygen,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VerifyArguments {
+    /// A file with checkpoints that were kept outside the database: lines of the host's log, or an export; can be given
+    /// more than once.
+    #[arg(long = "checkpoints", value_name = "FILE")]
+    pub(super) checkpoints: Vec<PathBuf>,
+    /// A key that may have signed, in hexadecimal; can be given more than once. The one of JUGGERNAUT_AUDIT_KEY if unset.
+    #[arg(long = "public-key", value_name = "HEX")]
+    pub(super) public_keys: Vec<PublicKey>,
+    /// Fail too where a task's status is not the one that was last recorded.
+    #[arg(long)]
+    pub(super) tasks: bool,
 }
 
 #[cfg(test)]

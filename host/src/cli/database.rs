@@ -6,25 +6,43 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
+use serde_json::json;
 
 use super::args::TokenCommand;
 use super::output::{Output, cell, note, time, time_or_dash};
-use crate::config::{self, DatabaseConfig, Env};
-use crate::db::Db;
+use crate::audit::{Event, EventKind, SigningKey};
+use crate::config::{self, AuditKey, DatabaseConfig, Env};
 use crate::db::tokens::{TokenCursor, TokenView};
+use crate::db::{Db, Readiness};
 use crate::http::{CreatedToken, Page};
+use crate::task::HostId;
 
 /// Who stands in the execution log for what was done here.
 const PRINCIPAL: &str = "command-line";
 const TOKENS_SHOWN_MAX: u32 = 200;
 
-async fn connect() -> anyhow::Result<Db> {
-    let config = DatabaseConfig::from_env(Env(&config::process))?;
-    Db::connect(&config).await.context("DATABASE_URL: check that the database is running and may be reached from here")
+pub(super) async fn connect() -> anyhow::Result<Db> {
+    let env = Env(&config::process);
+    let config = DatabaseConfig::from_env(env)?;
+    let key = match AuditKey::if_set(env)? {
+        Some(AuditKey::Seed(seed)) => Some(SigningKey::from_seed(&seed)?),
+        Some(AuditKey::Ephemeral) | None => None,
+    };
+    let db = Db::connect(&config)
+        .await
+        .context("DATABASE_URL: check that the database is running and may be reached from here")?;
+    Ok(db.audited_by(HostId::generate(), key))
 }
 
 pub(super) async fn migrate(output: Output) -> anyhow::Result<ExitCode> {
-    connect().await?.migrate().await?;
+    let db = connect().await?;
+    let before = db.is_ready().await?;
+    db.migrate().await?;
+    if let Readiness::MigrationsMissing { newest_applied, newest_known } = before {
+        let details = json!({ "from": newest_applied, "to": newest_known });
+        db.record(vec![Event::new(EventKind::Migrated, PRINCIPAL, details)]).await?;
+        db.audit_checkpoint().await?;
+    }
     output.line(if output.json { "{\"migrated\":true}" } else { "the database is up to date" })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -52,6 +70,7 @@ pub(super) async fn token(command: TokenCommand, output: Output) -> anyhow::Resu
             }
         }
     }
+    db.audit_checkpoint().await?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -10,7 +10,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::output::{Output, note, visible};
 use crate::app::{self, DevHost, DevSettings, Host, HostSettings};
-use crate::config::{ApprovalConfig, DatabaseConfig, EgressSettings, HostConfig, WorkerConfig};
+use crate::config::{
+    ApprovalConfig, AuditKey, CheckpointSchedule, DatabaseConfig, EgressSettings, HostConfig, WorkerConfig,
+};
 use crate::localdb;
 use crate::sandbox::{RoleCheck, RoleReport};
 
@@ -29,13 +31,17 @@ pub struct DevOptions {
     pub egress: EgressSettings,
     pub worker: WorkerConfig,
     pub approvals: ApprovalConfig,
+    /// None: one that is kept in `home`.
+    pub audit_key: Option<AuditKey>,
+    pub checkpoints: CheckpointSchedule,
 }
 
 /// Runs the host until it is told to stop.
 pub async fn serve(config: HostConfig) -> Result<ExitCode> {
-    let HostConfig { database, server, github, model: _, egress, worker, approvals, log: _ } = config;
+    let HostConfig { database, server, github, model: _, egress, worker, approvals, audit, log: _ } = config;
     let mut stop = StopSignal::new()?;
-    let host = Host::start(HostSettings { database, listen: server.listen, github, egress, worker, approvals }).await?;
+    let host =
+        Host::start(HostSettings { database, listen: server.listen, github, egress, worker, approvals, audit }).await?;
     note(&format!("listening on http://{}", host.address()));
     stop.wait().await;
     note("stopping: no new claims; running tasks finish or are released");
@@ -45,7 +51,19 @@ pub async fn serve(config: HostConfig) -> Result<ExitCode> {
 
 /// Runs the host on a laptop, with a database and a forge of its own.
 pub async fn dev(options: DevOptions) -> Result<ExitCode> {
-    let DevOptions { listen, home, roles, forge_seeds, forge_checks, database, egress, worker, approvals } = options;
+    let DevOptions {
+        listen,
+        home,
+        roles,
+        forge_seeds,
+        forge_checks,
+        database,
+        egress,
+        worker,
+        approvals,
+        audit_key,
+        checkpoints,
+    } = options;
     let mut stop = StopSignal::new()?;
     note("starting the database, the forge and the roles");
     let start = DevHost::start(DevSettings {
@@ -58,6 +76,8 @@ pub async fn dev(options: DevOptions) -> Result<ExitCode> {
         egress,
         worker,
         approvals,
+        audit_key,
+        checkpoints,
     });
     let dev = tokio::select! {
         started = start => started?,

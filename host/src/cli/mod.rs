@@ -6,6 +6,7 @@
 
 mod approval;
 mod args;
+mod audit;
 mod client;
 mod database;
 mod follow;
@@ -25,7 +26,8 @@ use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{
-    self, ApprovalConfig, DatabaseConfig, EgressSettings, Env, HostConfig, LogConfig, LogFormat, WorkerConfig,
+    self, ApprovalConfig, AuditKey, CheckpointSchedule, DatabaseConfig, EgressSettings, Env, HostConfig, LogConfig,
+    LogFormat, WorkerConfig,
 };
 use args::{Arguments, Command, DevArguments, RoleCommand, TaskCommand};
 use output::{Output, note};
@@ -95,6 +97,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Role { command: RoleCommand::Inspect { file } } => hooks::role_inspect(&file, output),
         Command::Role { command: RoleCommand::Check { folder } } => hooks::role_check(&folder, output),
         Command::Policy { command } => policy::run(command, output),
+        Command::Audit { command } => audit::audit(command, output).await,
         Command::Token { command } => database::token(command, output).await,
         Command::DevDatabase { home, command } => hooks::dev_database(home, command).await,
     }
@@ -114,12 +117,16 @@ fn dev_options(arguments: DevArguments, env: Env<'_>) -> anyhow::Result<hooks::D
         egress: EgressSettings::from_env(env)?,
         worker: WorkerConfig::from_env(env)?,
         approvals: ApprovalConfig::from_env(env)?,
+        audit_key: AuditKey::if_set(env)?,
+        checkpoints: CheckpointSchedule::from_env(env)?,
     })
 }
 
 /// The host's own log goes to stderr; stdout belongs to what a command prints.
 fn start_logging(config: &LogConfig) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.filter).context("RUST_LOG is not a tracing filter")?;
+    // Whatever else is left out: the log stream is where the checkpoints are safe from the database's owner.
+    let filter = filter.add_directive("audit_checkpoint=info".parse()?);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let started = match config.format {
         LogFormat::Text => builder.with_ansi(false).try_init(),

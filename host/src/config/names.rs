@@ -74,6 +74,12 @@ names! {
         "hours, 1 to 720", Some("24"), "24", false;
     JUGGERNAUT_SOLO_APPROVALS: "Lets who created a task approve it, and one person approve all of a critical task; for a single operator",
         "on or off", Some("off"), "on", false;
+    JUGGERNAUT_AUDIT_KEY: "Seed of the key that signs the audit log's checkpoints (`juggernaut audit keygen` makes one); `ephemeral` for a key that is lost with the process, whose checkpoints then prove less. Needed by `serve`; `dev` keeps one in its folder",
+        "32 bytes in hexadecimal or base64, or ephemeral", None, "3b6a…", true;
+    JUGGERNAUT_AUDIT_CHECKPOINT_SECONDS: "Longest time between two signed checkpoints of an audit log that grows",
+        "seconds, 1 to 3600", Some("60"), "60", false;
+    JUGGERNAUT_AUDIT_CHECKPOINT_ROWS: "Rows after which the audit log gets a checkpoint before its time",
+        "rows, 1 to 1000000", Some("10000"), "10000", false;
     RUST_LOG: "What the host logs about itself",
         "tracing filter", Some("info"), "info,juggernaut=debug", false;
     JUGGERNAUT_LOG_FORMAT: "Shape of the host's own log lines",

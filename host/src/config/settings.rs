@@ -7,6 +7,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+use super::audit::AuditConfig;
 use super::names;
 use super::values::{ConfigError, Env, wrong, wrong_value};
 
@@ -214,6 +215,7 @@ pub struct HostConfig {
     pub egress: EgressSettings,
     pub worker: WorkerConfig,
     pub approvals: ApprovalConfig,
+    pub audit: AuditConfig,
     pub log: LogConfig,
 }
 
@@ -227,6 +229,7 @@ impl HostConfig {
             egress: EgressSettings::from_env(env)?,
             worker: WorkerConfig::from_env(env)?,
             approvals: ApprovalConfig::from_env(env)?,
+            audit: AuditConfig::from_env(env)?,
             log: LogConfig::from_env(env)?,
         })
     }

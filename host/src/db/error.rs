@@ -36,6 +36,9 @@ pub enum DbError {
     /// It does not answer now; the same request may succeed later.
     #[error("the database does not answer: {0}")]
     Unavailable(String),
+    /// What is not recorded is not done.
+    #[error("the audit log can not be written, so nothing was done: {0}")]
+    AuditRefused(String),
     /// The claim has ended: another worker holds the task, or nobody does. Whoever gets this writes nothing more.
     #[error("the task's lease is lost")]
     LeaseLost,

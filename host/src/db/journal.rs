@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{Db, DbError, approvals};
 use crate::approval::Use;
+use crate::audit::{Event, EventKind};
 use crate::journal::{Effect, LogLine, NotDurable, Outcome, Raised, Step};
 use crate::repo::Sha;
 use crate::task::{Attempt, Lease, LogLevel, Risk, Task, TaskId, WorkerId};
@@ -39,6 +40,9 @@ pub struct Batch {
     pub raised: Option<Raised>,
     /// Approvals that steps use up, by the steps' positions.
     pub uses: Vec<(u32, Use)>,
+    /// What else has to be recorded with it, decisions above all. Mutations need not be said here: see
+    /// [`Batch::events`].
+    pub audit: Vec<Event>,
 }
 
 /// A step as it is stored. The same position may come twice in a batch: first the intent, then the result.
@@ -51,9 +55,30 @@ pub struct StepRow {
 
 impl Batch {
     pub fn is_empty(&self) -> bool {
-        let Self { steps, lines, calls, raised, uses } = self;
-        steps.is_empty() && lines.is_empty() && calls.is_empty() && raised.is_none() && uses.is_empty()
+        let Self { steps, lines, calls, raised, uses, audit } = self;
+        let host = calls.is_empty() && raised.is_none() && uses.is_empty() && audit.is_empty();
+        steps.is_empty() && lines.is_empty() && host
     }
+
+    /// What the audit log says of this batch: first what was given, then each intent and each end of a mutation.
+    pub(super) fn events(&self, key: &RunKey) -> Vec<Event> {
+        let mutations = self.steps.iter().filter(|row| row.step.effect == Effect::Write);
+        self.audit.iter().cloned().chain(mutations.map(|row| host_call(key, &row.step))).collect()
+    }
+}
+
+/// A use of the host's authority: the arguments are in the journal, under this digest.
+fn host_call(key: &RunKey, step: &Step) -> Event {
+    let outcome = match &step.outcome {
+        None => "intended",
+        Some(outcome) if outcome.ok().is_some() => "ok",
+        Some(_) => "err",
+    };
+    let details = json!({
+        "interface": step.interface, "function": step.function, "arguments_sha256": hex::encode(step.digest),
+        "attempt": key.attempt, "position": step.position, "outcome": outcome,
+    });
+    Event::new(EventKind::HostCall, &key.worker.0, details).of(key.task)
 }
 
 impl Db {
@@ -66,14 +91,14 @@ impl Db {
         component: &[u8],
         manifest: &[u8],
     ) -> Result<Run, DbError> {
-        let mut transaction = self.pool().begin().await?;
+        let mut transaction = self.begin_audited().await?;
         hold(&mut transaction, key).await?;
         let before = sqlx::query!(
             "select component_sha256, manifest_sha256 from task_runs where task_id = $1 and attempt = $2",
             key.task.0,
             key.attempt.0,
         )
-        .fetch_optional(&mut *transaction)
+        .fetch_optional(&mut **transaction)
         .await?;
         let row = sqlx::query!(
             r#"insert into task_runs (task_id, attempt, worker_id, role, component_sha256, manifest_sha256)
@@ -88,7 +113,7 @@ impl Db {
             component,
             manifest,
         )
-        .fetch_one(&mut *transaction)
+        .fetch_one(&mut **transaction)
         .await?;
         if let Some(before) = &before
             && (before.component_sha256 != component || before.manifest_sha256 != manifest)
@@ -97,17 +122,26 @@ impl Db {
         }
         let resumed = before.is_some();
         log_start(&mut transaction, key, task, resumed, component).await?;
-        transaction.commit().await?;
+        let kind = if resumed { EventKind::RunResumed } else { EventKind::RunStarted };
+        let details = json!({
+            "attempt": key.attempt, "lease": key.lease.0, "role": role, "component_sha256": hex::encode(component),
+            "manifest_sha256": hex::encode(manifest),
+        });
+        transaction.commit(vec![Event::new(kind, &key.worker.0, details).of(key.task)]).await?;
         Ok(Run { started_at: row.started_at, log_lines: u32::try_from(row.log_lines).unwrap_or(0), resumed })
     }
 
     /// Writes a batch, whole or not at all, if the lease still stands.
     pub async fn store_batch(&self, key: &RunKey, batch: &Batch) -> Result<(), NotDurable> {
         let storage = not_durable;
-        let mut transaction = self.pool().begin().await.map_err(|error| storage(error.into()))?;
+        let mut transaction = self.begin_audited().await.map_err(storage)?;
         hold(&mut transaction, key).await.map_err(storage)?;
         write_batch(&mut transaction, key, batch).await.map_err(storage)?;
-        transaction.commit().await.map_err(|error| storage(error.into()))
+        let mut events = batch.events(key);
+        if !batch.uses.is_empty() || batch.raised.is_some() {
+            events.extend(approvals::changed(&mut transaction, &[key.task.0]).await.map_err(storage)?);
+        }
+        transaction.commit(events).await.map_err(storage)
     }
 
     /// The journal of one attempt, in order.

@@ -1,9 +1,13 @@
 //! The database: all SQL of the host, behind typed methods of [`Db`].
 //!
 //! Invariants: no SQL outside this module; every list has a limit; a change that a person asked for and its line in
-//! the execution log are one transaction; what a caller can act on is a variant of [`DbError`], not a driver's error.
+//! the execution log and the audit log are one transaction; what a caller can act on is a variant of [`DbError`], not a driver's error.
 
 pub mod approvals;
+mod audit;
+pub mod audit_read;
+#[cfg(test)]
+mod audited;
 mod error;
 pub mod journal;
 pub mod logs;
@@ -19,6 +23,7 @@ pub mod tokens;
 pub mod workers;
 
 use std::str::FromStr as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
@@ -27,6 +32,8 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, PgConnection, PgPool};
 
 use crate::config::{ApprovalConfig, DatabaseConfig};
+use crate::task::HostId;
+use audit::Ledger;
 
 pub use error::DbError;
 
@@ -41,11 +48,12 @@ pub const PAGE_ROWS_MAX: u32 = 200;
 
 static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 
-/// A pool of connections. Cheap to clone; all clones share the pool.
+/// A pool of connections, and this process's chain in the audit log. Cheap to clone; all clones share both.
 #[derive(Clone, Debug)]
 pub struct Db {
     pool: PgPool,
     approvals: ApprovalConfig,
+    ledger: Arc<Ledger>,
 }
 
 /// Whether requests can be served.
@@ -75,11 +83,12 @@ impl Db {
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .connect_lazy_with(options);
-        Ok(Self { pool, approvals: ApprovalConfig::default() })
+        Ok(Self::from_pool(pool))
     }
 
     pub fn from_pool(pool: PgPool) -> Self {
-        Self { pool, approvals: ApprovalConfig::default() }
+        let ledger = Arc::new(Ledger::new(HostId::generate(), None));
+        Self { pool, approvals: ApprovalConfig::default(), ledger }
     }
 
     /// The same, with this host's rules for approvals.

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sqlx::{Postgres, Transaction};
+use sqlx::{PgConnection, Postgres, Transaction};
 use time::OffsetDateTime;
 
 use super::journal::{Batch, RunKey, hold, write_batch};
-use super::{Db, DbError};
+use super::{Db, DbError, approvals};
 use crate::approval::ApprovalId;
-use crate::task::LogLevel;
+use crate::audit::{Event, EventKind, short};
+use crate::task::{LogLevel, TaskId, TaskStatus};
 
 /// What a claim ends with.
 #[derive(Debug, Clone)]
@@ -72,6 +73,29 @@ impl Ending {
         }
     }
 
+    fn event(&self, key: &RunKey, cause: &str) -> Event {
+        let (kind, status) = match self {
+            Self::Completed { .. } => (EventKind::TaskCompleted, TaskStatus::Completed),
+            Self::Failed { .. } => (EventKind::TaskFailed, TaskStatus::Failed),
+            Self::Retry { .. } => (EventKind::TaskRetried, TaskStatus::Suspended),
+            Self::DeadLetter { .. } => (EventKind::TaskDeadLettered, TaskStatus::DeadLetter),
+            Self::Suspended { .. } => (EventKind::TaskSuspended, TaskStatus::Suspended),
+            Self::WaitingApproval { .. } => (EventKind::TaskWaitingApproval, TaskStatus::WaitingApproval),
+            Self::Released { .. } => (EventKind::TaskReleased, TaskStatus::Pending),
+        };
+        let mut details = json!({ "attempt": key.attempt, "cause": cause });
+        match self {
+            Self::Completed { evidence, .. } => details["evidence"] = evidence.clone(),
+            Self::Failed { reason }
+            | Self::Retry { reason, .. }
+            | Self::DeadLetter { reason }
+            | Self::Suspended { reason, .. }
+            | Self::WaitingApproval { reason, .. }
+            | Self::Released { reason } => details["reason"] = json!(short(reason)),
+        }
+        Event::moved(kind, key.task, status, &key.worker.0, details)
+    }
+
     fn level(&self) -> LogLevel {
         match self {
             Self::Completed { .. } | Self::Suspended { .. } | Self::WaitingApproval { .. } | Self::Released { .. } => {
@@ -113,7 +137,7 @@ impl Db {
         error_type: &str,
     ) -> Result<(), DbError> {
         let ending = &ending.storable();
-        let mut transaction = self.pool().begin().await?;
+        let mut transaction = self.begin_audited().await?;
         hold(&mut transaction, key).await?;
         write_batch(&mut transaction, key, batch).await?;
         sqlx::query!(
@@ -127,15 +151,63 @@ impl Db {
             ending.message(),
             ending.error_data(error_type),
         )
-        .execute(&mut *transaction)
+        .execute(&mut **transaction)
         .await?;
+        let freed = match ending {
+            Ending::Completed { .. } => lock_freed(&mut transaction, key).await?,
+            Ending::Failed { .. }
+            | Ending::Retry { .. }
+            | Ending::DeadLetter { .. }
+            | Ending::Suspended { .. }
+            | Ending::WaitingApproval { .. }
+            | Ending::Released { .. } => Vec::new(),
+        };
         let ended = set_state(&mut transaction, key, ending).await?;
         if ended == 0 {
             return Err(DbError::LeaseLost);
         }
-        transaction.commit().await?;
+        let mut events = batch.events(key);
+        // Its end closes what was open, and what it waits for may have been decided meanwhile.
+        events.extend(approvals::changed(&mut transaction, &[key.task.0]).await?);
+        let mut moved = ending.event(key, error_type);
+        if let Ending::WaitingApproval { .. } = ending {
+            moved = moved.at(status(&mut transaction, key).await?);
+        }
+        events.push(moved);
+        events.extend(freed);
+        transaction.commit(events).await?;
         Ok(())
     }
+}
+
+async fn status(connection: &mut PgConnection, key: &RunKey) -> Result<TaskStatus, DbError> {
+    let status = sqlx::query_scalar!(
+        r#"select status as "status: TaskStatus" from governance_tasks where id = $1"#,
+        key.task.0
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(status)
+}
+
+/// The tasks that wait for nothing else than this one, which the trigger `governance_tasks_completed` frees. Locks all
+/// that the trigger locks, in the same order.
+async fn lock_freed(connection: &mut PgConnection, key: &RunKey) -> Result<Vec<Event>, DbError> {
+    let dependents = sqlx::query!(
+        r#"select dependent.id,
+               (dependent.status = 'suspended' and dependent.blocked_by = 1 and dependent.wake_at is null) as "freed!"
+           from governance_tasks as dependent
+           where dependent.id in (select task_id from task_dependencies where depends_on = $1) and dependent.blocked_by > 0
+           order by dependent.id for no key update"#,
+        key.task.0,
+    )
+    .fetch_all(connection)
+    .await?;
+    let freed = dependents.into_iter().filter(|row| row.freed).map(|row| {
+        let details = json!({ "completed": key.task });
+        Event::moved(EventKind::TaskUnblocked, TaskId(row.id), TaskStatus::Pending, Event::HOST, details)
+    });
+    Ok(freed.collect())
 }
 
 async fn set_state(transaction: &mut Transaction<'_, Postgres>, key: &RunKey, ending: &Ending) -> Result<u64, DbError> {

@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Db, DbError};
-use crate::task::{Attempt, Criterion, EvidenceKind, Lease, Priority, Risk, Task, TaskId, WorkerId};
+use super::{Db, DbError, approvals};
+use crate::audit::{Event, EventKind};
+use crate::task::{Attempt, Criterion, EvidenceKind, Lease, Priority, Risk, Task, TaskId, TaskStatus, WorkerId};
 
 /// Who claims, and what.
 #[derive(Debug, Clone)]
@@ -32,6 +33,7 @@ pub struct Claim {
 impl Db {
     /// Claims pending tasks of the given types, by priority, then age. Never waits for another claimer.
     pub async fn claim_tasks(&self, request: &ClaimRequest<'_>) -> Result<Vec<Claim>, DbError> {
+        let mut tx = self.begin_audited().await?;
         let rows = sqlx::query_file!(
             "src/db/claim.sql",
             request.task_types,
@@ -40,8 +42,17 @@ impl Db {
             request.worker_id.0,
             request.lease.as_secs_f64(),
         )
-        .fetch_all(self.pool())
+        .fetch_all(&mut **tx)
         .await?;
+        let claimed = rows.iter().map(|row| {
+            let details = json!({ "attempt": row.attempt, "lease": row.lease });
+            Event::moved(EventKind::TaskClaimed, TaskId(row.id), TaskStatus::InProgress, &request.worker_id.0, details)
+        });
+        let mut events: Vec<Event> = claimed.collect();
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+        // A claim uses up the approval of a start.
+        events.extend(approvals::changed(&mut tx, &ids).await?);
+        tx.commit(events).await?;
         Ok(rows
             .into_iter()
             .map(|row| Claim {

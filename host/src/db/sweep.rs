@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+use sqlx::PgConnection;
+
 use super::{Db, DbError};
+use crate::audit::{Event, EventKind};
+use crate::task::{TaskId, TaskStatus};
 
 /// How often one attempt may lose its host before it is given up: a task that kills its host must not do so for ever.
 pub const LEASES_LOST_MAX: i32 = 5;
@@ -20,68 +25,47 @@ pub struct Swept {
 impl Db {
     /// Makes suspended tasks pending whose time has come and that wait for no other task.
     pub async fn wake_due_tasks(&self) -> Result<u64, DbError> {
-        let woken = sqlx::query!(
+        let mut tx = self.begin_audited().await?;
+        let woken = sqlx::query_scalar!(
             r#"update governance_tasks set status = 'pending'
                where id in (
                    select id from governance_tasks
                    where status = 'suspended' and wake_at <= now() and blocked_by = 0
                    order by wake_at limit $1 for update skip locked
-               )"#,
+               ) returning id"#,
             ROWS_MAX,
         )
-        .execute(self.pool())
+        .fetch_all(&mut **tx)
         .await?;
-        Ok(woken.rows_affected())
+        let count = woken.len() as u64;
+        let events = woken
+            .into_iter()
+            .map(|id| Event::moved(EventKind::TaskWoken, TaskId(id), TaskStatus::Pending, Event::HOST, json!({})));
+        tx.commit(events.collect()).await?;
+        Ok(count)
     }
 
     /// Takes back tasks whose lease ran out, and marks workers that have been silent for 5 minutes. One host at a
     /// time does it; the others find the lock taken and return at once.
     pub async fn sweep(&self) -> Result<Swept, DbError> {
-        let mut transaction = self.pool().begin().await?;
+        let mut transaction = self.begin_audited().await?;
         let mine = sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock(hashtext('juggernaut sweep')) as "mine!""#)
-            .fetch_one(&mut *transaction)
+            .fetch_one(&mut **transaction)
             .await?;
         if !mine {
             return Ok(Swept::default());
         }
-        let rows = sqlx::query!(
-            r#"with expired as (
-                   select id, assigned_worker, leases_lost from governance_tasks
-                   where status = 'in_progress' and lease_expires_at < now()
-                   order by lease_expires_at limit $1 for update skip locked
-               ), moved as (
-                   update governance_tasks as t
-                   set status = case when e.leases_lost >= $2 then 'dead_letter' else 'pending' end::task_status,
-                       leases_lost = t.leases_lost + 1,
-                       completed_at = case when e.leases_lost >= $2 then now() end,
-                       error_message = case when e.leases_lost >= $2
-                           then 'the host went away ' || t.leases_lost + 1 || ' times while it ran this task'
-                           else t.error_message end
-                   from expired as e where t.id = e.id
-                   returning t.id, t.attempt, t.status, e.assigned_worker
-               ), logged as (
-                   insert into execution_logs (task_id, worker_id, attempt, action, level, message)
-                   select id, assigned_worker, attempt, 'lease_expired', 'warn',
-                       'the worker went silent; the task ' || case when status = 'pending'
-                           then 'is taken up again' else 'is given up' end
-                   from moved
-               )
-               select count(*) filter (where status = 'pending') as "reclaimed!",
-                      count(*) filter (where status = 'dead_letter') as "dead!" from moved"#,
-            ROWS_MAX,
-            LEASES_LOST_MAX,
-        )
-        .fetch_one(&mut *transaction)
-        .await?;
+        let moved = take_back(&mut transaction).await?;
         let stale = sqlx::query!(
             r#"update worker_registry set status = 'stale'
                where status not in ('stale', 'offline') and last_heartbeat < now() - interval '5 minutes'"#,
         )
-        .execute(&mut *transaction)
+        .execute(&mut **transaction)
         .await?;
-        transaction.commit().await?;
-        let count = |rows: i64| u64::try_from(rows).unwrap_or(0);
-        Ok(Swept { reclaimed: count(rows.reclaimed), dead: count(rows.dead), stale_workers: stale.rows_affected() })
+        let dead = moved.iter().filter(|event| event.kind == EventKind::TaskDeadLettered).count() as u64;
+        let reclaimed = moved.len() as u64 - dead;
+        transaction.commit(moved).await?;
+        Ok(Swept { reclaimed, dead, stale_workers: stale.rows_affected() })
     }
 
     /// Creates the log's next partitions and drops those past their retention.
@@ -94,4 +78,43 @@ impl Db {
         .await?;
         Ok(dropped)
     }
+}
+
+/// Takes back the tasks of silent hosts, or gives them up, and says so in the execution log.
+async fn take_back(connection: &mut PgConnection) -> Result<Vec<Event>, DbError> {
+    let moved = sqlx::query!(
+        r#"with expired as (
+               select id, assigned_worker, leases_lost from governance_tasks
+               where status = 'in_progress' and lease_expires_at < now()
+               order by lease_expires_at limit $1 for update skip locked
+           ), moved as (
+               update governance_tasks as t
+               set status = case when e.leases_lost >= $2 then 'dead_letter' else 'pending' end::task_status,
+                   leases_lost = t.leases_lost + 1,
+                   completed_at = case when e.leases_lost >= $2 then now() end,
+                   error_message = case when e.leases_lost >= $2
+                       then 'the host went away ' || t.leases_lost + 1 || ' times while it ran this task'
+                       else t.error_message end
+               from expired as e where t.id = e.id
+               returning t.id, t.attempt, t.status, e.assigned_worker
+           ), logged as (
+               insert into execution_logs (task_id, worker_id, attempt, action, level, message)
+               select id, assigned_worker, attempt, 'lease_expired', 'warn',
+                   'the worker went silent; the task ' || case when status = 'pending'
+                       then 'is taken up again' else 'is given up' end
+               from moved
+           )
+           select id, attempt, status as "status: TaskStatus", assigned_worker from moved"#,
+        ROWS_MAX,
+        LEASES_LOST_MAX,
+    )
+    .fetch_all(connection)
+    .await?;
+    let event = |id, attempt: i32, status, worker: Option<String>| {
+        let kind =
+            if status == TaskStatus::DeadLetter { EventKind::TaskDeadLettered } else { EventKind::TaskReclaimed };
+        let details = json!({ "attempt": attempt, "worker": worker, "reason": "its lease ran out" });
+        Event::moved(kind, TaskId(id), status, Event::HOST, details)
+    };
+    Ok(moved.into_iter().map(|row| event(row.id, row.attempt, row.status, row.assigned_worker)).collect())
 }

@@ -1,11 +1,13 @@
 //! Tasks as people handle them: create, look, cancel, retry. The queue's side (claim, lease, finish) is elsewhere.
 
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::logs::{LogEntry, append};
 use super::task_views::{Dependency, RunView, TaskContent, TaskCursor, TaskDetail, TaskFilter, TaskSummary};
 use super::{Db, DbError, approvals, rows};
+use crate::audit::{Event, EventKind};
 use crate::task::{LogLevel, NewTask, Priority, Risk, TaskId, TaskStatus, Treatment};
 
 /// Why a task of this risk waits before it runs; none if it does not.
@@ -31,7 +33,7 @@ impl Db {
         treatment: &Treatment,
         principal: &str,
     ) -> Result<TaskSummary, DbError> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin_audited().await?;
         let depends_on = distinct(&task.draft().depends_on);
         let blocked_by = lock_dependencies(&mut tx, &depends_on).await?;
         insert(&mut tx, id, task, treatment, blocked_by, principal).await?;
@@ -41,7 +43,7 @@ impl Db {
             id as TaskId,
             &ids
         )
-        .execute(&mut *tx)
+        .execute(&mut **tx)
         .await?;
         let status = waiting_status(treatment.start_reason.is_some(), blocked_by);
         let message = format!("Task created by {principal}, {status}");
@@ -50,7 +52,9 @@ impl Db {
             approvals::ask_start(&mut tx, id, self.approvals.lifetime).await?;
         }
         let summary = summary(&mut tx, id).await?;
-        tx.commit().await?;
+        let mut events = vec![created_event(task, &summary, principal)];
+        events.extend(approvals::changed(&mut tx, &[id.0]).await?);
+        tx.commit(events).await?;
         Ok(summary)
     }
 
@@ -122,7 +126,7 @@ impl Db {
 
     /// Ends a task that has not ended. A run that is under way loses its lease with that and can write nothing more.
     pub async fn cancel_task(&self, id: TaskId, principal: &str) -> Result<TaskSummary, DbError> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin_audited().await?;
         let Locked { status: from, .. } = lock(&mut tx, id).await?;
         if !from.may_become(TaskStatus::Cancelled) {
             return Err(DbError::WrongStatus { id, from, action: "cancelled" });
@@ -132,17 +136,20 @@ impl Db {
             id as TaskId,
             TaskStatus::Cancelled as TaskStatus
         )
-        .execute(&mut *tx)
+        .execute(&mut **tx)
         .await?;
         log(&mut tx, id, "task_cancelled", format!("Task cancelled by {principal}, was {from}"), principal).await?;
         let summary = summary(&mut tx, id).await?;
-        tx.commit().await?;
+        let details = json!({ "from": from });
+        let mut events = vec![Event::moved(EventKind::TaskCancelled, id, summary.status, principal, details)];
+        events.extend(approvals::changed(&mut tx, &[id.0]).await?);
+        tx.commit(events).await?;
         Ok(summary)
     }
 
     /// Gives a task that ended without success one more attempt. What it waited for before, it waits for again.
     pub async fn retry_task(&self, id: TaskId, principal: &str) -> Result<TaskSummary, DbError> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin_audited().await?;
         let Locked { status: from, .. } = lock(&mut tx, id).await?;
         match from {
             TaskStatus::Failed | TaskStatus::Cancelled | TaskStatus::DeadLetter => {}
@@ -168,7 +175,7 @@ impl Db {
                 risk.needs_start_approval(),
                 approval_reason(risk)
             )
-            .execute(&mut *tx)
+            .execute(&mut **tx)
             .await?;
         }
         if to == TaskStatus::WaitingApproval {
@@ -177,9 +184,25 @@ impl Db {
         log(&mut tx, id, "task_retried", format!("Task retried by {principal}, was {from}, is {to}"), principal)
             .await?;
         let summary = summary(&mut tx, id).await?;
-        tx.commit().await?;
+        let details = json!({ "from": from, "attempt": summary.attempt });
+        let mut events = vec![Event::moved(EventKind::TaskRetried, id, summary.status, principal, details)];
+        events.extend(approvals::changed(&mut tx, &[id.0]).await?);
+        tx.commit(events).await?;
         Ok(summary)
     }
+}
+
+/// What was asked for, by its digest: the payload itself may be large, and may have to be removed one day.
+fn created_event(task: &NewTask, summary: &TaskSummary, principal: &str) -> Event {
+    let draft = task.draft();
+    let sha256 = |text: String| hex::encode(Sha256::digest(text.as_bytes()));
+    let details = json!({
+        "title": draft.title, "task_type": draft.task_type, "risk": draft.risk, "priority": draft.priority,
+        "assigned_worker": draft.assigned_worker, "requires_approval": summary.requires_approval,
+        "depends_on": draft.depends_on, "payload_sha256": sha256(draft.payload.to_string()),
+        "criteria_sha256": sha256(draft.acceptance_criteria.to_string()),
+    });
+    Event::moved(EventKind::TaskCreated, summary.id, summary.status, principal, details)
 }
 
 fn distinct(ids: &[TaskId]) -> Vec<TaskId> {

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::logs::{LogEntry, append};
 use super::{Db, DbError, rows};
+use crate::audit::{Event, EventKind, micros};
 use crate::task::LogLevel;
 
 /// What every secret begins with, so that scanners find one that was committed by mistake.
@@ -98,13 +99,17 @@ pub fn new_secret() -> Result<SecretString, DbError> {
 impl Db {
     /// Revokes every live token of a principal.
     pub async fn revoke_tokens_of(&self, principal: &str) -> Result<u64, DbError> {
-        let revoked = sqlx::query!(
-            "update api_tokens set revoked_at = now() where principal = $1 and revoked_at is null",
+        let mut tx = self.begin_audited().await?;
+        let revoked = sqlx::query_scalar!(
+            "update api_tokens set revoked_at = now() where principal = $1 and revoked_at is null returning id",
             principal
         )
-        .execute(&self.pool)
+        .fetch_all(&mut **tx)
         .await?;
-        Ok(revoked.rows_affected())
+        let count = revoked.len() as u64;
+        let events = revoked.into_iter().map(|id| revoked_event(id, principal, principal));
+        tx.commit(events.collect()).await?;
+        Ok(count)
     }
 
     /// Makes a token in the name of `by`. Its secret is in the answer and nowhere else.
@@ -118,7 +123,7 @@ impl Db {
         let secret = new_secret()?;
         let expires_at = expires_days
             .map(|days| OffsetDateTime::now_utc() + Duration::days(i64::from(days.clamp(1, EXPIRES_DAYS_MAX))));
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin_audited().await?;
         let token = sqlx::query_as!(
             TokenView,
             r#"insert into api_tokens (principal, role, secret_sha256, expires_at) values ($1, $2, $3, $4)
@@ -128,11 +133,14 @@ impl Db {
             digest(secret.expose_secret()),
             expires_at
         )
-        .fetch_one(&mut *tx)
+        .fetch_one(&mut **tx)
         .await?;
         let message = format!("Token {} with role {role} created for {principal} by {by}", token.id);
         log(&mut tx, "token_created", message, token.id, by).await?;
-        tx.commit().await?;
+        let details = json!({
+            "token": token.id, "principal": principal, "role": role, "expires_at": token.expires_at.map(micros),
+        });
+        tx.commit(vec![Event::new(EventKind::TokenCreated, by, details)]).await?;
         Ok((token, secret))
     }
 
@@ -197,21 +205,25 @@ impl Db {
             [id] => *id,
             _ => return Err(DbError::AmbiguousToken(prefix)),
         };
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin_audited().await?;
         let token = sqlx::query_as!(
             TokenView,
             r#"update api_tokens set revoked_at = coalesce(revoked_at, now()) where id = $1
             returning id, principal, role as "role: TokenRole", created_at, expires_at, revoked_at, last_used_at"#,
             id
         )
-        .fetch_optional(&mut *tx)
+        .fetch_optional(&mut **tx)
         .await?
         .ok_or_else(unknown)?;
         let message = format!("Token {id} of {} revoked by {by}", token.principal);
         log(&mut tx, "token_revoked", message, id, by).await?;
-        tx.commit().await?;
+        tx.commit(vec![revoked_event(id, &token.principal, by)]).await?;
         Ok(token)
     }
+}
+
+fn revoked_event(token: Uuid, principal: &str, by: &str) -> Event {
+    Event::new(EventKind::TokenRevoked, by, json!({ "token": token, "principal": principal }))
 }
 
 async fn log(tx: &mut PgConnection, action: &str, message: String, token: Uuid, by: &str) -> Result<(), DbError> {

@@ -6,6 +6,7 @@
 
 mod access;
 mod approvals;
+mod audit;
 mod cursor;
 mod document;
 mod edge;
@@ -100,6 +101,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(approvals::deny))
         .routes(routes!(workers::list_workers))
         .routes(routes!(workers::list_task_types))
+        .routes(routes!(audit::list_audit))
         .routes(routes!(tokens::create_token, tokens::list_tokens))
         .routes(routes!(tokens::revoke_token))
         .layer(in_time());

@@ -2,7 +2,7 @@
 
 use sqlx::{Postgres, Transaction};
 
-use super::{Change, record};
+use super::{Change, changed, record};
 use crate::approval::{ApprovalId, ApprovalState, Asked, Request, Use};
 use crate::db::journal::{RunKey, hold, not_durable};
 use crate::db::{Db, DbError};
@@ -17,7 +17,7 @@ impl Db {
     }
 
     async fn ask(&self, key: &RunKey, request: &Request) -> Result<Asked, DbError> {
-        let mut tx = self.pool().begin().await?;
+        let mut tx = self.begin_audited().await?;
         hold(&mut tx, key).await?;
         if request.unfinished && used_for_step(&mut tx, key, request).await? {
             return Ok(Asked::Consumed);
@@ -29,14 +29,15 @@ impl Db {
             key.task.0,
             request.digest.as_slice(),
         )
-        .fetch_optional(&mut *tx)
+        .fetch_optional(&mut **tx)
         .await?;
         let asked = match open {
             Some(open) if open.state == ApprovalState::Approved => Asked::Approved(open.id),
             Some(open) => Asked::Waiting(open.id),
             None => Asked::Waiting(self.insert_call(&mut tx, key, request).await?),
         };
-        tx.commit().await?;
+        let events = changed(&mut tx, &[key.task.0]).await?;
+        tx.commit(events).await?;
         Ok(asked)
     }
 

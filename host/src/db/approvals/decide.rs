@@ -3,8 +3,9 @@
 use serde_json::json;
 use sqlx::{PgConnection, Postgres, Transaction};
 
-use super::{ApprovalDetail, Change, record, views};
+use super::{ApprovalDetail, Change, changed, record, views};
 use crate::approval::{ApprovalId, ApprovalState};
+use crate::audit::{Event, EventKind, short};
 use crate::db::logs::{LogEntry, append};
 use crate::db::{Db, DbError};
 use crate::task::{LogLevel, Risk, TaskId, TaskStatus};
@@ -33,13 +34,14 @@ impl Db {
         principal: &str,
         note: Option<&str>,
     ) -> Result<ApprovalDetail, DbError> {
-        let mut tx = self.pool().begin().await?;
+        let mut tx = self.begin_audited().await?;
         let locked = lock(&mut tx, id).await?;
         open(id, &locked, "approved")?;
         if let Some(why) = void(&locked) {
             set_state(&mut tx, id, ApprovalState::Expired).await?;
             record(&mut tx, &change(id, &locked, ApprovalState::Expired, None, false, &why)).await?;
-            tx.commit().await?;
+            let events = changed(&mut tx, &[locked.task.0]).await?;
+            tx.commit(events).await?;
             return Err(DbError::ApprovalVoid { id, why });
         }
         let refused = not_theirs(&mut tx, &locked, principal).await?;
@@ -51,25 +53,31 @@ impl Db {
         set_decision(&mut tx, id, ApprovalState::Approved, principal, note, solo).await?;
         let why = if solo { "in solo mode" } else { "" };
         record(&mut tx, &change(id, &locked, ApprovalState::Approved, Some(principal), solo, why)).await?;
-        go_on(&mut tx, &locked).await?;
+        let went_on = go_on(&mut tx, &locked).await?;
         let detail = views::detail(&mut tx, id, self.approval_rules().solo).await?;
-        tx.commit().await?;
+        let mut events = changed(&mut tx, &[locked.task.0]).await?;
+        events.extend(went_on.map(|status| {
+            Event::moved(EventKind::TaskReleased, locked.task, status, principal, json!({ "approval": id }))
+        }));
+        tx.commit(events).await?;
         Ok(detail)
     }
 
     /// Denies what was asked for: the task fails.
     pub async fn deny(&self, id: ApprovalId, principal: &str, note: &str) -> Result<ApprovalDetail, DbError> {
-        let mut tx = self.pool().begin().await?;
+        let mut tx = self.begin_audited().await?;
         let locked = lock(&mut tx, id).await?;
         open(id, &locked, "denied")?;
         set_decision(&mut tx, id, ApprovalState::Denied, principal, Some(note), false).await?;
         record(&mut tx, &change(id, &locked, ApprovalState::Denied, Some(principal), false, note)).await?;
+        let mut events = Vec::new();
         if !locked.task_status.is_final() {
             let reason = format!("approval denied by {principal}: {note}");
-            fail_task(&mut tx, locked.task, locked.attempt, "ApprovalDenied", &reason).await?;
+            events.push(fail_task(&mut tx, locked.task, locked.attempt, "ApprovalDenied", &reason, principal).await?);
         }
         let detail = views::detail(&mut tx, id, self.approval_rules().solo).await?;
-        tx.commit().await?;
+        events.extend(changed(&mut tx, &[locked.task.0]).await?);
+        tx.commit(events).await?;
         Ok(detail)
     }
 }
@@ -192,7 +200,7 @@ async fn set_decision(
 }
 
 /// A task that waited for this and nothing else goes on. One that still runs finds out by itself.
-async fn go_on(tx: &mut Transaction<'_, Postgres>, locked: &Locked) -> Result<(), DbError> {
+async fn go_on(tx: &mut Transaction<'_, Postgres>, locked: &Locked) -> Result<Option<TaskStatus>, DbError> {
     let freed = sqlx::query!(
         r#"update governance_tasks set status = 'pending', requires_approval = false
            where id = $1 and status = 'waiting_approval'
@@ -201,22 +209,28 @@ async fn go_on(tx: &mut Transaction<'_, Postgres>, locked: &Locked) -> Result<()
     )
     .execute(&mut **tx)
     .await?;
-    if freed.rows_affected() == 1 && locked.blocked_by > 0 {
-        // Two steps, because what waits for approval goes on through `pending`; nobody sees the first one.
-        sqlx::query!("update governance_tasks set status = 'suspended' where id = $1", locked.task.0)
-            .execute(&mut **tx)
-            .await?;
+    if freed.rows_affected() == 0 {
+        return Ok(None);
     }
-    Ok(())
+    if locked.blocked_by == 0 {
+        return Ok(Some(TaskStatus::Pending));
+    }
+    // Two steps, because what waits for approval goes on through `pending`; nobody sees the first one.
+    sqlx::query!("update governance_tasks set status = 'suspended' where id = $1", locked.task.0)
+        .execute(&mut **tx)
+        .await?;
+    Ok(Some(TaskStatus::Suspended))
 }
 
+/// Returns what the audit log says of it.
 pub(super) async fn fail_task(
     tx: &mut PgConnection,
     task: TaskId,
     attempt: i32,
     error_type: &str,
     reason: &str,
-) -> Result<(), DbError> {
+    actor: &str,
+) -> Result<Event, DbError> {
     sqlx::query!(
         "update governance_tasks set status = 'failed', completed_at = now(), error_message = $2 where id = $1",
         task.0,
@@ -235,5 +249,6 @@ pub(super) async fn fail_task(
         attempt: Some(attempt),
     };
     append(tx, &entry).await?;
-    Ok(())
+    let details = json!({ "attempt": attempt, "cause": error_type, "reason": short(reason) });
+    Ok(Event::moved(EventKind::TaskFailed, task, TaskStatus::Failed, actor, details))
 }

@@ -4,6 +4,7 @@
 //! a run meet one after the other and the first one counts; every change is logged in its own transaction.
 
 mod ask;
+mod changed;
 mod decide;
 mod start;
 mod sweep;
@@ -13,6 +14,7 @@ pub use sweep::SweptApprovals;
 pub use views::{ApprovalCursor, ApprovalDetail, ApprovalFilter, ApprovalSummary, OpenApproval};
 
 pub(super) use ask::consume;
+pub(super) use changed::changed;
 pub(super) use start::ask_start;
 pub(super) use views::open_of_task;
 
@@ -38,8 +40,9 @@ struct Change<'a> {
     why: &'a str,
 }
 
-/// Every change that this module makes passes here, within its transaction. What triggers and the claim change by
-/// themselves (an ended or changed task, a start that is used up) they log the same way.
+/// Every change that this module makes passes here, within its transaction, for the execution log. What triggers and the
+/// claim change by themselves (an ended or changed task, a start that is used up) they log the same way. The audit log
+/// has all of them from [`changed`].
 async fn record(tx: &mut PgConnection, change: &Change<'_>) -> Result<(), DbError> {
     let Change { id, task, attempt, action, becomes, by, solo, why } = change;
     let by_whom = by.map(|by| format!(" by {by}")).unwrap_or_default();

@@ -1,10 +1,12 @@
 //! What nobody decides: approvals whose time is over, and tasks that wait without anything to approve.
 
+use serde_json::json;
 use uuid::Uuid;
 
 use super::decide::{fail_task, set_state};
-use super::{Change, ask_start, record};
+use super::{Change, ask_start, changed, record};
 use crate::approval::{ApprovalId, ApprovalKind, ApprovalState};
+use crate::audit::{Event, EventKind};
 use crate::db::{Db, DbError};
 use crate::task::{TaskId, TaskStatus};
 
@@ -39,20 +41,20 @@ impl Db {
     }
 
     async fn expire_approval(&self, id: ApprovalId, task: TaskId) -> Result<bool, DbError> {
-        let mut tx = self.pool().begin().await?;
+        let mut tx = self.begin_audited().await?;
         let locked = sqlx::query!(
             r#"select status as "status: TaskStatus", attempt, call_approval as "call: ApprovalId"
                from governance_tasks where id = $1 for update"#,
             task.0,
         )
-        .fetch_one(&mut *tx)
+        .fetch_one(&mut **tx)
         .await?;
         let due = sqlx::query!(
             r#"select kind as "kind: ApprovalKind", action, state as "state: ApprovalState" from approvals
                where id = $1 and state in ('requested', 'approved') and expires_at <= now() for update"#,
             id.0,
         )
-        .fetch_optional(&mut *tx)
+        .fetch_optional(&mut **tx)
         .await?;
         let Some(due) = due else {
             return Ok(false);
@@ -71,20 +73,22 @@ impl Db {
             why,
         };
         record(&mut tx, &change).await?;
+        let mut events = Vec::new();
         let waits_for_it = locked.call == Some(id) || (due.kind == ApprovalKind::Start && locked.call.is_none());
         if undecided && locked.status == TaskStatus::WaitingApproval && waits_for_it {
             let reason = format!(
                 "approval {id} of {} expired: nobody decided in time; `juggernaut task retry` asks again",
                 due.action
             );
-            fail_task(&mut tx, task, locked.attempt, "ApprovalExpired", &reason).await?;
+            events.push(fail_task(&mut tx, task, locked.attempt, "ApprovalExpired", &reason, Event::HOST).await?);
         }
         if !undecided && due.kind == ApprovalKind::Start && locked.status == TaskStatus::Pending {
             sqlx::query!("update governance_tasks set requires_approval = true where id = $1", task.0)
-                .execute(&mut *tx)
+                .execute(&mut **tx)
                 .await?;
         }
-        tx.commit().await?;
+        events.extend(changed(&mut tx, &[task.0]).await?);
+        tx.commit(events).await?;
         Ok(true)
     }
 
@@ -108,14 +112,14 @@ impl Db {
     }
 
     async fn ask_for_start(&self, task: TaskId) -> Result<bool, DbError> {
-        let mut tx = self.pool().begin().await?;
+        let mut tx = self.begin_audited().await?;
         let locked = sqlx::query!(
             r#"select status as "status: TaskStatus",
                    ((risk = 'critical' or requires_approval) and not task_start_approved(t)) as "lacks!"
                from governance_tasks as t where id = $1 for update"#,
             task.0,
         )
-        .fetch_one(&mut *tx)
+        .fetch_one(&mut **tx)
         .await?;
         let waits = locked.status == TaskStatus::WaitingApproval;
         if !waits && !(locked.status == TaskStatus::Pending && locked.lacks) {
@@ -128,10 +132,15 @@ impl Db {
                where id = $1"#,
             task.0,
         )
-        .execute(&mut *tx)
+        .execute(&mut **tx)
         .await?;
         let asked = ask_start(&mut tx, task, self.approval_rules().lifetime).await?;
-        tx.commit().await?;
+        let mut events = changed(&mut tx, &[task.0]).await?;
+        if locked.status == TaskStatus::Pending {
+            let to = TaskStatus::WaitingApproval;
+            events.push(Event::moved(EventKind::TaskWaitingApproval, task, to, Event::HOST, json!({})));
+        }
+        tx.commit(events).await?;
         Ok(asked)
     }
 }

@@ -1,0 +1,162 @@
+//! What is recorded.
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::task::{TaskId, TaskStatus};
+
+/// Longest details, as JSON; longer ones are replaced by their length and digest.
+pub const DETAILS_BYTES_MAX: usize = 16 * 1024;
+/// Longest text that [`short`] leaves as it is.
+const TEXT_CHARS_MAX: usize = 500;
+const ACTOR_CHARS_MAX: usize = 200;
+
+/// Declares the kinds with their spelling in the database, and the list of all of them.
+macro_rules! kinds {
+    ($($(#[$meta:meta])* $kind:ident = $name:literal),+ $(,)?) => {
+        /// What happened. The spelling is hashed, so that of an old kind never changes.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum EventKind { $($(#[$meta])* $kind),+ }
+
+        impl EventKind {
+            pub const ALL: &[Self] = &[$(Self::$kind),+];
+
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$kind => $name),+ }
+            }
+        }
+    };
+}
+
+kinds! {
+    TaskCreated = "task_created",
+    TaskClaimed = "task_claimed",
+    /// A run began, with these digests of component and manifest.
+    RunStarted = "run_started",
+    RunResumed = "run_resumed",
+    TaskSuspended = "task_suspended",
+    /// It waits for a person.
+    TaskWaitingApproval = "task_waiting_approval",
+    TaskReleased = "task_released",
+    TaskRetried = "task_retried",
+    TaskCompleted = "task_completed",
+    TaskFailed = "task_failed",
+    TaskDeadLettered = "task_dead_lettered",
+    TaskCancelled = "task_cancelled",
+    /// Its lease ran out, and the sweeper took it back.
+    TaskReclaimed = "task_reclaimed",
+    TaskWoken = "task_woken",
+    TaskUnblocked = "task_unblocked",
+    PolicyDecision = "policy_decision",
+    /// A call that changes the world: its intent, and how it ended.
+    HostCall = "host_call",
+    ApprovalRequested = "approval_requested",
+    ApprovalApproved = "approval_approved",
+    ApprovalDenied = "approval_denied",
+    ApprovalExpired = "approval_expired",
+    ApprovalConsumed = "approval_consumed",
+    TokenCreated = "token_created",
+    TokenRevoked = "token_revoked",
+    HostStarted = "host_started",
+    HostStopped = "host_stopped",
+    /// A component, manifest or policy is not the one that the last host ran with.
+    RoleChanged = "role_changed",
+    /// A setting that weakens governance is on.
+    Setting = "setting",
+    Migrated = "migrated",
+}
+
+/// One thing that happened, on its way into the log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    pub kind: EventKind,
+    /// A principal, a worker's id, or `host`.
+    pub actor: String,
+    pub task: Option<TaskId>,
+    pub details: Value,
+}
+
+impl Event {
+    /// Who acts where no person and no worker does.
+    pub const HOST: &str = "host";
+
+    pub fn new(kind: EventKind, actor: impl Into<String>, details: Value) -> Self {
+        Self { kind, actor: actor.into(), task: None, details }
+    }
+
+    #[must_use]
+    pub fn of(mut self, task: TaskId) -> Self {
+        self.task = Some(task);
+        self
+    }
+
+    /// A task's move to a status, which `audit verify --tasks` holds against the task's row. `details` is an object.
+    pub fn moved(kind: EventKind, task: TaskId, to: TaskStatus, actor: impl Into<String>, mut details: Value) -> Self {
+        if let Value::Object(fields) = &mut details {
+            fields.insert("status".to_owned(), json!(to));
+        }
+        Self::new(kind, actor, details).of(task)
+    }
+
+    /// The same move, to another status.
+    #[must_use]
+    pub fn at(mut self, to: TaskStatus) -> Self {
+        if let Value::Object(fields) = &mut self.details {
+            fields.insert("status".to_owned(), json!(to));
+        }
+        self
+    }
+
+    /// The actor as it is stored and hashed.
+    pub fn actor_text(&self) -> String {
+        self.actor.replace('\0', "\u{2400}").chars().take(ACTOR_CHARS_MAX).collect()
+    }
+
+    /// The details as they are stored and hashed.
+    pub fn details_text(&self) -> String {
+        let text = self.details.to_string();
+        if text.len() <= DETAILS_BYTES_MAX {
+            return text;
+        }
+        let mut replaced = json!({ "bytes": text.len(), "sha256": hex::encode(Sha256::digest(text.as_bytes())) });
+        // What `--tasks` reads must not get lost with a long reason.
+        if let (Some(status), Some(fields)) = (self.details.get("status"), replaced.as_object_mut()) {
+            fields.insert("status".to_owned(), json!(short(status.as_str().unwrap_or_default())));
+        }
+        replaced.to_string()
+    }
+}
+
+/// The beginning of a text that may be long, for details.
+pub fn short(text: &str) -> String {
+    if text.chars().count() <= TEXT_CHARS_MAX {
+        return text.to_owned();
+    }
+    text.chars().take(TEXT_CHARS_MAX).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_spelt_once_and_fits_the_column() {
+        let mut names: Vec<_> = EventKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        assert!(names.iter().all(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')));
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), EventKind::ALL.len());
+    }
+
+    #[test]
+    fn details_stay_within_their_limit_and_keep_the_status() {
+        let task = TaskId::generate();
+        let reason = "x".repeat(DETAILS_BYTES_MAX);
+        let event = Event::moved(EventKind::TaskFailed, task, TaskStatus::Failed, "W\0", json!({ "reason": reason }));
+        let text = event.details_text();
+        assert!(text.len() < 200 && text.contains("\"status\":\"failed\"") && text.contains("sha256"), "{text}");
+        assert_eq!(event.actor_text(), "W\u{2400}");
+        assert_eq!(short(&"é".repeat(501)).chars().count(), 501);
+        assert_eq!(short(&"é".repeat(500)), "é".repeat(500));
+    }
+}

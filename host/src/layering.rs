@@ -7,21 +7,21 @@ use std::path::{Path, PathBuf};
 
 /// Each module and what it may use, from the top down: a module uses only what stands further below.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("cli", &["app", "http", "localdb", "db", "sandbox", "task", "repo", "config"]),
+    ("cli", &["app", "http", "localdb", "db", "sandbox", "journal", "task", "repo", "config"]),
     (
         "app",
         &[
             "worker", "http", "localdb", "db", "sandbox", "github", "policy", "manifest", "journal", "task", "repo",
-            "config",
+            "config", "secrets",
         ],
     ),
     ("worker", &["db", "sandbox", "evidence", "github", "policy", "manifest", "journal", "task", "repo"]),
-    ("http", &["db", "policy", "task", "repo"]),
+    ("http", &["db", "policy", "journal", "task", "repo"]),
     ("localdb", &[]),
     // All SQL. `config` for how the database is reached.
     ("db", &["evidence", "journal", "task", "repo", "config"]),
     // Never db, http or worker: what a run writes down leaves by channel.
-    ("sandbox", &["github", "policy", "manifest", "journal", "task", "repo"]),
+    ("sandbox", &["github", "policy", "manifest", "journal", "task", "repo", "secrets"]),
     // `github` for the shape of a pull request; no call is made.
     ("evidence", &["github", "journal", "task", "repo"]),
     // `policy` for the authority to change anything.
@@ -32,6 +32,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("task", &["repo"]),
     ("repo", &[]),
     ("config", &[]),
+    ("secrets", &[]),
 ];
 
 /// Files of the crate's root that are no modules of the map.

@@ -18,5 +18,6 @@ pub mod manifest;
 pub mod policy;
 pub mod repo;
 pub mod sandbox;
+pub mod secrets;
 pub mod task;
 pub mod worker;

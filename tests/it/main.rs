@@ -14,6 +14,7 @@ mod lifecycle;
 mod queue;
 mod refused;
 mod sandbox;
+mod secrets;
 mod smoke;
 mod spec_sql;
 mod spec_states;

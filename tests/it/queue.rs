@@ -63,7 +63,7 @@ pub(crate) fn batch(position: u32) -> Batch {
         outcome: Some(Outcome { result: json!({ "ok": "sha" }), at }),
     };
     let line = LogLine { level: LogLevel::Info, action: "log", message: format!("at {position}"), at };
-    Batch { steps: vec![StepRow { step, arguments: json!({}) }], lines: vec![line] }
+    Batch { steps: vec![StepRow { step, arguments: json!({}) }], lines: vec![line], ..Batch::default() }
 }
 
 pub(crate) async fn execute(pool: &PgPool, statement: impl Into<String>) -> u64 {

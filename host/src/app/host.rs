@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use super::{roles, sweeper};
+use super::{roles, secrets, sweeper};
 use crate::config::{DatabaseConfig, GitHubSettings, WorkerConfig};
 use crate::db::{Db, Readiness};
 use crate::github::{GitHub, GitHubConfig};
@@ -32,6 +33,8 @@ pub struct HostSettings {
     pub listen: SocketAddr,
     pub github: GitHubSettings,
     pub worker: WorkerConfig,
+    /// What else this host keeps secret, by name: looked for in what leaves a run.
+    pub other_secrets: Vec<(String, SecretString)>,
 }
 
 /// A running host.
@@ -58,7 +61,7 @@ impl Host {
         }
         let sandbox = Arc::new(Sandbox::new(&sandbox_config(&settings.worker))?);
         let loaded = roles::load(&sandbox, &settings.worker)?;
-        let services = Services { github: github(&settings.github)? };
+        let services = Services { github: github(&settings.github)?, secrets: Arc::new(secrets::scanner(&settings)) };
         let listener = TcpListener::bind(settings.listen)
             .await
             .with_context(|| format!("can not listen on {}; choose another with JUGGERNAUT_LISTEN", settings.listen))?;

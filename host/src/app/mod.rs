@@ -5,6 +5,7 @@
 mod dev;
 mod host;
 mod roles;
+mod secrets;
 mod sweeper;
 
 pub use dev::{DevHost, DevSettings};

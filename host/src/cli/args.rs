@@ -5,8 +5,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use uuid::Uuid;
 
+use crate::db::alerts::AlertState;
 use crate::db::tokens::TokenRole;
+use crate::journal::Severity;
 use crate::repo::Repository;
 use crate::task::{Priority, Risk, TaskId, TaskStatus};
 
@@ -33,6 +36,11 @@ pub(super) enum Command {
     Task {
         #[command(subcommand)]
         command: TaskCommand,
+    },
+    /// See and settle alerts.
+    Alert {
+        #[command(subcommand)]
+        command: AlertCommand,
     },
     /// See workers.
     Worker {
@@ -186,6 +194,26 @@ pub(super) struct ListArguments {
     /// Where the page before said that it goes on.
     #[arg(long)]
     pub(super) cursor: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AlertCommand {
+    /// List alerts, newest first.
+    List {
+        #[arg(long)]
+        state: Option<AlertState>,
+        #[arg(long)]
+        severity: Option<Severity>,
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=200), default_value_t = 50)]
+        limit: u32,
+        /// Where the page before said that it goes on.
+        #[arg(long)]
+        cursor: Option<String>,
+    },
+    /// Say that you look after an alert.
+    Ack { id: Uuid },
+    /// Say that an alert is done with; if the same happens again, that is a new alert.
+    Resolve { id: Uuid },
 }
 
 #[derive(Debug, Subcommand)]

@@ -31,9 +31,10 @@ pub struct DevOptions {
 
 /// Runs the host until it is told to stop.
 pub async fn serve(config: HostConfig) -> Result<ExitCode> {
-    let HostConfig { database, server, github, model: _, worker, log: _ } = config;
+    let HostConfig { database, server, github, model, worker, log: _ } = config;
     let mut stop = StopSignal::new()?;
-    let host = Host::start(HostSettings { database, listen: server.listen, github, worker }).await?;
+    let other_secrets = model.api_key.map(|key| ("OPENROUTER_API_KEY".to_owned(), key)).into_iter().collect();
+    let host = Host::start(HostSettings { database, listen: server.listen, github, worker, other_secrets }).await?;
     note(&format!("listening on http://{}", host.address()));
     stop.wait().await;
     note("stopping: no new claims; running tasks finish or are released");

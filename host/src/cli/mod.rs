@@ -4,6 +4,7 @@
 //! `--json` prints exactly what the API answers. Tokens and migrations work on the database directly; all else that
 //! concerns tasks goes through the API.
 
+mod alert;
 mod args;
 mod client;
 mod database;
@@ -84,6 +85,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 TaskCommand::Retry { id } => task::change(&client, id, "retry", output).await,
             }
         }
+        Command::Alert { command } => alert::run(&client::Client::from_env(env)?, command, output).await,
         Command::Worker { command: args::WorkerCommand::List } => {
             worker::list(&client::Client::from_env(env)?, output).await
         }

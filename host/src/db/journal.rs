@@ -5,8 +5,8 @@ use sqlx::{Postgres, Transaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Db, DbError};
-use crate::journal::{Effect, LogLine, NotDurable, Outcome, Step};
+use super::{Db, DbError, alerts};
+use crate::journal::{Alert, Effect, LogLine, NotDurable, Outcome, Step};
 use crate::repo::Sha;
 use crate::task::{Attempt, Lease, LogLevel, Task, TaskId, WorkerId};
 
@@ -33,6 +33,8 @@ pub struct Run {
 pub struct Batch {
     pub steps: Vec<StepRow>,
     pub lines: Vec<LogLine>,
+    /// Each fingerprint once.
+    pub alerts: Vec<Alert>,
 }
 
 /// A step as it is stored. The same position may come twice in a batch: first the intent, then the result.
@@ -45,7 +47,7 @@ pub struct StepRow {
 
 impl Batch {
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty() && self.lines.is_empty()
+        self.steps.is_empty() && self.lines.is_empty() && self.alerts.is_empty()
     }
 }
 
@@ -234,6 +236,7 @@ pub(super) async fn write_batch(
     for row in &batch.steps {
         write_step(transaction, key, row).await?;
     }
+    alerts::raise_all(transaction, &batch.alerts, Some(key)).await?;
     if batch.lines.is_empty() {
         return Ok(());
     }

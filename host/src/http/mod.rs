@@ -5,6 +5,7 @@
 //! SQL here; bodies, pages, streams and times have a named limit.
 
 mod access;
+mod alerts;
 mod cursor;
 mod document;
 mod edge;
@@ -92,6 +93,9 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(logs::list_task_steps))
         .routes(routes!(workers::list_workers))
         .routes(routes!(workers::list_task_types))
+        .routes(routes!(alerts::list_alerts))
+        .routes(routes!(alerts::acknowledge_alert))
+        .routes(routes!(alerts::resolve_alert))
         .routes(routes!(tokens::create_token, tokens::list_tokens))
         .routes(routes!(tokens::revoke_token))
         .layer(in_time());

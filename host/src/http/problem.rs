@@ -86,7 +86,9 @@ impl Problem {
     pub(super) fn forbidden(role: TokenRole, permission: Permission) -> Self {
         let what = match permission {
             Permission::Read => "read",
-            Permission::ChangeTasks => "create, cancel or retry tasks; that takes an operator or admin",
+            Permission::ChangeTasks => {
+                "create, cancel or retry tasks, or settle alerts; that takes an operator or admin"
+            }
             Permission::Approve => "decide on approvals; that takes an approver or admin",
             Permission::ManageTokens => "manage tokens; that takes an admin",
         };
@@ -203,13 +205,16 @@ impl From<DbError> for Problem {
         match error {
             DbError::UnknownTask(id) => Self::unknown("task", &id.to_string()),
             DbError::UnknownToken(id) => Self::unknown("token", &id),
+            DbError::UnknownAlert(id) => Self::unknown("alert", &id.to_string()),
             DbError::UnknownTaskType => Self::invalid_field("task_type", "does not exist", text),
             DbError::UnknownDependencies(_) => Self::invalid_field("depends_on", &text, text.clone()),
             DbError::InvalidPrincipal => Self::invalid_field("principal", "is not a principal's name", text),
             DbError::NulCharacter => Self::bad_request(StatusCode::BAD_REQUEST, text),
-            DbError::WrongStatus { .. } | DbError::Transition(_) | DbError::NoEvidence | DbError::AmbiguousToken(_) => {
-                Self::conflict(text)
-            }
+            DbError::WrongStatus { .. }
+            | DbError::Transition(_)
+            | DbError::NoEvidence
+            | DbError::AmbiguousToken(_)
+            | DbError::SettledAlert(_) => Self::conflict(text),
             // The driver's words may name addresses, so they go to the log alone.
             DbError::Unavailable(_) => Self::unavailable("The database does not answer; try again").with_cause(text),
             DbError::LeaseLost | DbError::Corrupt(_) | DbError::Migration(_) | DbError::Internal(_) => {

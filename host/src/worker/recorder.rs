@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::db::Db;
 use crate::db::journal::{Batch, RunKey, StepRow};
-use crate::journal::{self, Call, Message, NotDurable, Outcome, Step};
+use crate::journal::{self, Alert, Call, Message, NotDurable, Outcome, Step};
 
 /// How long a log line may wait before it shows.
 const FLUSH_AFTER: Duration = Duration::from_millis(200);
@@ -66,13 +66,20 @@ impl Recorder {
                 self.batch.lines.push(line);
                 None
             }
+            Message::Alert(alert) => {
+                Alert::gather(&mut self.batch.alerts, *alert);
+                None
+            }
             Message::Intend { position, call, at, reply } => {
                 self.batch.steps.push(row(position, &call, at, None));
                 Some(reply)
             }
-            Message::Done { position, call, began_at, result, at, reply } => {
+            Message::Done { position, call, began_at, result, at, alert, reply } => {
                 self.batch_bytes += journal::weight(&result);
                 self.batch.steps.push(row(position, &call, began_at, Some(Outcome { result, at })));
+                if let Some(alert) = alert {
+                    Alert::gather(&mut self.batch.alerts, *alert);
+                }
                 reply
             }
         };

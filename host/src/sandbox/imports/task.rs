@@ -1,7 +1,7 @@
 //! `task`: what the role was given, and its log. Not journalled: the answers are the same at each start.
 
 use crate::sandbox::bindings::juggernaut::host::task::{Assignment, Criterion, Host, Level, Risk};
-use crate::sandbox::output;
+use crate::sandbox::log;
 use crate::sandbox::state::RunState;
 use crate::task;
 
@@ -41,7 +41,7 @@ impl Host for RunState {
             Level::Warn => task::LogLevel::Warn,
             Level::Error => task::LogLevel::Error,
         };
-        let pushed = output::lock(&self.log).push(level, "log", &message);
+        let pushed = log::lock(&self.log).push(level, "log", &message);
         pushed.map_err(wasmtime::Error::new)?;
         self.drain_log().await.map_err(wasmtime::Error::new)
     }

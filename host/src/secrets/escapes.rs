@@ -64,6 +64,7 @@ impl Escapes {
     }
 
     /// The next place that looks like an escape that matters.
+    #[expect(clippy::needless_bitwise_bool, reason = "a branch for each byte would keep it from being vectorised")]
     fn next_mark(&self, body: &[u8], mut from: usize) -> Option<usize> {
         // Where one escape follows another there is nothing to look for.
         if body.get(from).is_some_and(is_mark) && self.matters_at(body, from) {
@@ -111,6 +112,8 @@ impl Escapes {
 /// Stands in no token, and in no text at all.
 const BETWEEN: u8 = 0xFF;
 
+#[expect(clippy::needless_bitwise_bool, reason = "the same: it is used for each byte of a block")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that iterators over bytes take")]
 fn is_mark(byte: &u8) -> bool {
     (*byte == b'%') | (*byte == b'\\')
 }

@@ -5,6 +5,9 @@
 //! (any case); all of that also behind percent-encoding and JSON escapes, in whole or in part, up to
 //! [`ESCAPE_LAYERS_MAX`] layers of them. Tokens of well-known kinds are found plain and behind the same layers.
 //!
+//! Both kinds of escapes are undone together, so one kind around the other can hide a secret that has a backslash itself; so
+//! can escapes in part of a secret that looks like an escape itself and is shorter than [`SECRET_BYTES_MIN`] without it.
+//!
 //! Invariant: pure, and linear in the length of the body. No value here prints any part of a secret.
 //!
 //! This is a second line. A guest is given no secret; one that had it could always invent another spelling.

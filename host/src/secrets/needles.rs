@@ -53,7 +53,7 @@ pub(super) struct Place {
 }
 
 pub(super) struct Needles {
-    needles: Vec<Needle>,
+    all: Vec<Needle>,
     /// By key.
     groups: Vec<Group>,
     filter: Box<[u64; FILTER_WORDS]>,
@@ -126,7 +126,7 @@ impl Needles {
             }
         }
         groups.sort_unstable();
-        Self { needles, groups, filter, step }
+        Self { all: needles, groups, filter, step }
     }
 
     /// The secret that is met first.
@@ -151,7 +151,7 @@ impl Needles {
 
     /// Calls `found` for each place until it says that this is enough.
     fn look(&self, body: &[u8], mut found: impl FnMut(Place) -> bool) {
-        if self.needles.is_empty() {
+        if self.all.is_empty() {
             return;
         }
         for (number, window) in body.windows(GROUP).step_by(self.step).enumerate() {
@@ -170,7 +170,7 @@ impl Needles {
         let from = self.groups.partition_point(|group| group.key < key);
         let same = self.groups.iter().skip(from).take_while(|group| group.key == key);
         for group in same {
-            let (Some(needle), Some(start)) = (self.needles.get(group.needle), at.checked_sub(group.offset)) else {
+            let (Some(needle), Some(start)) = (self.all.get(group.needle), at.checked_sub(group.offset)) else {
                 continue;
             };
             let end = start + needle.bytes.len();
@@ -183,11 +183,11 @@ impl Needles {
 
     /// What is compared, and nothing beside it.
     pub(super) fn spellings(&self) -> impl Iterator<Item = &[u8]> {
-        self.needles.iter().map(|needle| needle.bytes.as_slice())
+        self.all.iter().map(|needle| needle.bytes.as_slice())
     }
 
     pub(super) fn may_go_on(&self, text: &[u8]) -> bool {
-        self.needles.iter().any(|needle| {
+        self.all.iter().any(|needle| {
             let longest = needle.bytes.len().saturating_sub(1).min(text.len());
             (BEGINNING_BYTES_MIN..=longest).any(|bytes| {
                 let (end, beginning) = (&text[text.len() - bytes..], &needle.bytes[..bytes]);

@@ -9,25 +9,31 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, &[&str])] = &[
     (
         "cli",
-        &["app", "http", "localdb", "db", "sandbox", "policy", "approval", "audit", "task", "repo", "text", "config"],
+        &[
+            "app", "http", "localdb", "db", "sandbox", "policy", "journal", "approval", "audit", "task", "repo",
+            "text", "config",
+        ],
     ),
     (
         "app",
         &[
             "worker", "http", "localdb", "db", "sandbox", "github", "egress", "policy", "manifest", "journal", "audit",
-            "task", "repo", "config",
+            "task", "repo", "config", "secrets",
         ],
     ),
     (
         "worker",
         &["db", "sandbox", "evidence", "github", "policy", "manifest", "journal", "approval", "audit", "task", "repo"],
     ),
-    ("http", &["db", "policy", "approval", "audit", "task", "repo"]),
+    ("http", &["db", "policy", "journal", "approval", "audit", "task", "repo"]),
     ("localdb", &[]),
     // All SQL. `config` for how the database is reached.
     ("db", &["evidence", "journal", "approval", "audit", "task", "repo", "text", "config"]),
     // Never db, http or worker: what a run writes down leaves by channel.
-    ("sandbox", &["github", "egress", "policy", "manifest", "journal", "approval", "task", "repo", "web", "text"]),
+    (
+        "sandbox",
+        &["github", "egress", "policy", "manifest", "journal", "approval", "task", "repo", "web", "text", "secrets"],
+    ),
     // `github` for the shape of a pull request; no call is made.
     ("evidence", &["github", "journal", "task", "repo"]),
     // `policy` for the authority to change anything.
@@ -45,6 +51,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("web", &[]),
     ("text", &[]),
     ("config", &[]),
+    ("secrets", &[]),
 ];
 
 /// Files of the crate's root that are no modules of the map.

@@ -21,6 +21,7 @@ pub mod manifest;
 pub mod policy;
 pub mod repo;
 pub mod sandbox;
+pub mod secrets;
 pub mod task;
 pub mod text;
 pub mod web;

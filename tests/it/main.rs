@@ -19,6 +19,7 @@ mod policy;
 mod queue;
 mod refused;
 mod sandbox;
+mod secrets;
 mod smoke;
 mod spec_sql;
 mod spec_states;

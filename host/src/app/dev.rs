@@ -97,7 +97,17 @@ impl DevHost {
         let key = audit_key.map_or_else(|| audit::key_of_dev(&home), Ok)?;
         let audit = AuditConfig { key, schedule: checkpoints };
         let listen = listen.unwrap_or_else(free_address);
-        let host = Host::start(HostSettings { database, listen, github, egress, worker, approvals, audit }).await?;
+        let host = Host::start(HostSettings {
+            database,
+            listen,
+            github,
+            egress,
+            worker,
+            approvals,
+            audit,
+            other_secrets: Vec::new(),
+        })
+        .await?;
         let client_file = home.join("client.toml");
         write_client_file(host.db(), &client_file, host.address()).await?;
         Ok(Self { host, forge, database: local, client_file })

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use super::{audit, policies, roles, sweeper};
+use super::{audit, policies, roles, secrets, sweeper};
 use crate::config::{
     ApprovalConfig, AuditConfig, AuditKey, DatabaseConfig, EgressSettings, GitHubSettings, WorkerConfig,
 };
@@ -39,6 +40,8 @@ pub struct HostSettings {
     pub worker: WorkerConfig,
     pub approvals: ApprovalConfig,
     pub audit: AuditConfig,
+    /// What else this host keeps secret, by name: looked for in what leaves a run.
+    pub other_secrets: Vec<(String, SecretString)>,
 }
 
 /// A running host.
@@ -73,7 +76,11 @@ impl Host {
         let sandbox = Arc::new(Sandbox::new(&sandbox_config(&settings.worker))?);
         let policies = Arc::new(policies::load(settings.worker.policies_dir.as_deref())?);
         let loaded = roles::load(&sandbox, &settings.worker)?;
-        let services = Services { github: github(&settings.github)?, web: web(settings.egress)? };
+        let services = Services {
+            github: github(&settings.github)?,
+            web: web(settings.egress)?,
+            secrets: Arc::new(secrets::scanner(&settings)),
+        };
         let listener = TcpListener::bind(settings.listen)
             .await
             .with_context(|| format!("can not listen on {}; choose another with JUGGERNAUT_LISTEN", settings.listen))?;

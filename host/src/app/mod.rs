@@ -7,6 +7,7 @@ mod dev;
 mod host;
 mod policies;
 mod roles;
+mod secrets;
 mod sweeper;
 
 pub use audit::new_audit_seed;

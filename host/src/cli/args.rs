@@ -9,7 +9,9 @@ use uuid::Uuid;
 
 use crate::approval::{ApprovalId, ApprovalState};
 use crate::audit::PublicKey;
+use crate::db::alerts::AlertState;
 use crate::db::tokens::TokenRole;
+use crate::journal::Severity;
 use crate::repo::Repository;
 use crate::task::{Priority, Risk, TaskId, TaskStatus};
 
@@ -41,6 +43,11 @@ pub(super) enum Command {
     Approval {
         #[command(subcommand)]
         command: ApprovalCommand,
+    },
+    /// See and settle alerts.
+    Alert {
+        #[command(subcommand)]
+        command: AlertCommand,
     },
     /// See workers.
     Worker {
@@ -244,6 +251,26 @@ pub(super) struct ApprovalListArguments {
     /// Where the page before said that it goes on.
     #[arg(long)]
     pub(super) cursor: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AlertCommand {
+    /// List alerts, newest first.
+    List {
+        #[arg(long)]
+        state: Option<AlertState>,
+        #[arg(long)]
+        severity: Option<Severity>,
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=200), default_value_t = 50)]
+        limit: u32,
+        /// Where the page before said that it goes on.
+        #[arg(long)]
+        cursor: Option<String>,
+    },
+    /// Say that you look after an alert.
+    Ack { id: Uuid },
+    /// Say that an alert is done with; if the same happens again, that is a new alert.
+    Resolve { id: Uuid },
 }
 
 #[derive(Debug, Subcommand)]

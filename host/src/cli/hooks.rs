@@ -38,10 +38,12 @@ pub struct DevOptions {
 
 /// Runs the host until it is told to stop.
 pub async fn serve(config: HostConfig) -> Result<ExitCode> {
-    let HostConfig { database, server, github, model: _, egress, worker, approvals, audit, log: _ } = config;
+    let HostConfig { database, server, github, model, egress, worker, approvals, audit, log: _ } = config;
     let mut stop = StopSignal::new()?;
-    let host =
-        Host::start(HostSettings { database, listen: server.listen, github, egress, worker, approvals, audit }).await?;
+    let other_secrets = model.api_key.map(|key| ("OPENROUTER_API_KEY".to_owned(), key)).into_iter().collect();
+    let listen = server.listen;
+    let settings = HostSettings { database, listen, github, egress, worker, approvals, audit, other_secrets };
+    let host = Host::start(settings).await?;
     note(&format!("listening on http://{}", host.address()));
     stop.wait().await;
     note("stopping: no new claims; running tasks finish or are released");

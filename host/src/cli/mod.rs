@@ -4,6 +4,7 @@
 //! `--json` prints exactly what the API answers. Tokens and migrations work on the database directly; all else that
 //! concerns tasks goes through the API.
 
+mod alert;
 mod approval;
 mod args;
 mod audit;
@@ -91,6 +92,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
             }
         }
         Command::Approval { command } => approval::run(&client::Client::from_env(env)?, command, output).await,
+        Command::Alert { command } => alert::run(&client::Client::from_env(env)?, command, output).await,
         Command::Worker { command: args::WorkerCommand::List } => {
             worker::list(&client::Client::from_env(env)?, output).await
         }

@@ -31,6 +31,10 @@ pub enum DbError {
     UnknownToken(String),
     #[error("more than one token's id begins with {0:?}; give more of it")]
     AmbiguousToken(String),
+    #[error("no alert has the id {0}")]
+    UnknownAlert(uuid::Uuid),
+    #[error("alert {0} is resolved already; if it happens again, that is a new alert")]
+    SettledAlert(uuid::Uuid),
     #[error("the migrations can not be applied: {0}")]
     Migration(String),
     /// It does not answer now; the same request may succeed later.

@@ -5,10 +5,10 @@ use sqlx::{Postgres, Transaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Db, DbError, approvals};
+use super::{Db, DbError, alerts, approvals};
 use crate::approval::Use;
 use crate::audit::{Event, EventKind};
-use crate::journal::{Effect, LogLine, NotDurable, Outcome, Raised, Step};
+use crate::journal::{Alert, Effect, LogLine, NotDurable, Outcome, Raised, Step};
 use crate::repo::Sha;
 use crate::task::{Attempt, Lease, LogLevel, Risk, Task, TaskId, WorkerId};
 
@@ -43,6 +43,8 @@ pub struct Batch {
     /// What else has to be recorded with it, decisions above all. Mutations need not be said here: see
     /// [`Batch::events`].
     pub audit: Vec<Event>,
+    /// Each fingerprint once.
+    pub alerts: Vec<Alert>,
 }
 
 /// A step as it is stored. The same position may come twice in a batch: first the intent, then the result.
@@ -55,8 +57,8 @@ pub struct StepRow {
 
 impl Batch {
     pub fn is_empty(&self) -> bool {
-        let Self { steps, lines, calls, raised, uses, audit } = self;
-        let host = calls.is_empty() && raised.is_none() && uses.is_empty() && audit.is_empty();
+        let Self { steps, lines, calls, raised, uses, audit, alerts } = self;
+        let host = alerts.is_empty() && calls.is_empty() && raised.is_none() && uses.is_empty() && audit.is_empty();
         steps.is_empty() && lines.is_empty() && host
     }
 
@@ -289,6 +291,7 @@ pub(super) async fn write_batch(
     if !batch.calls.is_empty() {
         write_lines(transaction, key, &batch.calls).await?;
     }
+    alerts::raise_all(transaction, &batch.alerts, Some(key)).await?;
     if batch.lines.is_empty() {
         return Ok(());
     }

@@ -181,12 +181,10 @@ impl Db {
 }
 
 async fn status(connection: &mut PgConnection, key: &RunKey) -> Result<TaskStatus, DbError> {
-    let status = sqlx::query_scalar!(
-        r#"select status as "status: TaskStatus" from governance_tasks where id = $1"#,
-        key.task.0
-    )
-    .fetch_one(connection)
-    .await?;
+    let status =
+        sqlx::query_scalar!(r#"select status as "status: TaskStatus" from governance_tasks where id = $1"#, key.task.0)
+            .fetch_one(connection)
+            .await?;
     Ok(status)
 }
 

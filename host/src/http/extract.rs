@@ -159,6 +159,18 @@ impl<S: Send + Sync> FromRequestParts<S> for TokenPath {
     }
 }
 
+/// The alert that the path names.
+#[derive(Debug)]
+pub(super) struct AlertPath(pub(super) Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for AlertPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        uuid_in_path(parts, state, "alert").await.map(Self)
+    }
+}
+
 /// What is not an id is the id of nothing.
 async fn uuid_in_path<S: Send + Sync>(parts: &mut Parts, state: &S, what: &'static str) -> Result<Uuid, Problem> {
     let Path(text) =

@@ -5,6 +5,7 @@
 //! SQL here; bodies, pages, streams and times have a named limit.
 
 mod access;
+mod alerts;
 mod approvals;
 mod audit;
 mod cursor;
@@ -102,6 +103,9 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(workers::list_workers))
         .routes(routes!(workers::list_task_types))
         .routes(routes!(audit::list_audit))
+        .routes(routes!(alerts::list_alerts))
+        .routes(routes!(alerts::acknowledge_alert))
+        .routes(routes!(alerts::resolve_alert))
         .routes(routes!(tokens::create_token, tokens::list_tokens))
         .routes(routes!(tokens::revoke_token))
         .layer(in_time());

@@ -87,7 +87,9 @@ impl Problem {
     pub(super) fn forbidden(role: TokenRole, permission: Permission) -> Self {
         let what = match permission {
             Permission::Read => "read",
-            Permission::ChangeTasks => "create, cancel or retry tasks; that takes an operator or admin",
+            Permission::ChangeTasks => {
+                "create, cancel or retry tasks, or settle alerts; that takes an operator or admin"
+            }
             Permission::Approve => "decide on approvals; that takes an approver or admin",
             Permission::ManageTokens => "manage tokens; that takes an admin",
         };
@@ -212,6 +214,7 @@ impl From<DbError> for Problem {
             DbError::UnknownApproval(id) => Self::unknown("approval", &id.to_string()),
             DbError::NotYours(_) => Self::new(StatusCode::FORBIDDEN, "not-yours", "Not yours to approve", text),
             DbError::UnknownToken(id) => Self::unknown("token", &id),
+            DbError::UnknownAlert(id) => Self::unknown("alert", &id.to_string()),
             DbError::UnknownTaskType => Self::invalid_field("task_type", "does not exist", text),
             DbError::UnknownDependencies(_) => Self::invalid_field("depends_on", &text, text.clone()),
             DbError::InvalidPrincipal => Self::invalid_field("principal", "is not a principal's name", text),
@@ -221,7 +224,8 @@ impl From<DbError> for Problem {
             | DbError::ApprovalVoid { .. }
             | DbError::Transition(_)
             | DbError::NoEvidence
-            | DbError::AmbiguousToken(_) => Self::conflict(text),
+            | DbError::AmbiguousToken(_)
+            | DbError::SettledAlert(_) => Self::conflict(text),
             // The driver's words may name addresses, so they go to the log alone.
             DbError::Unavailable(_) => Self::unavailable("The database does not answer; try again").with_cause(text),
             DbError::AuditRefused(_) => {

@@ -4,7 +4,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
-use super::Call;
+use super::{Alert, Call};
 use crate::approval::{Asked, Request, Use};
 use crate::task::{LogLevel, Risk};
 
@@ -60,9 +60,13 @@ pub enum Message {
         began_at: OffsetDateTime,
         result: Value,
         at: OffsetDateTime,
+        /// What the call has people look at; stored with the step.
+        alert: Option<Box<Alert>>,
         reply: Option<Reply>,
     },
     Log(LogLine),
+    /// What something other than a call has people look at; stored with what comes next.
+    Alert(Box<Alert>),
     /// The task's risk is higher from here on.
     Raise(Raised),
 }

@@ -5,9 +5,11 @@
 //!
 //! Invariant: pure. The journal knows no database; what is to be stored leaves as a [`Message`].
 
+mod alert;
 mod cursor;
 mod message;
 
+pub use alert::{Alert, Severity};
 pub use cursor::{Cursor, Diverged, Next};
 pub use message::{LogLine, Message, NotDurable, Raised, Reply};
 

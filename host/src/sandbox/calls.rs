@@ -15,10 +15,11 @@ use tokio::sync::oneshot;
 
 use super::approval::Shown;
 use super::determinism;
+use super::leaks::Leak;
 use super::run::RunError;
 use super::state::{RunState, Services};
 use crate::github::{GitHub, GitHubError};
-use crate::journal::{self, Call, Message, Next, NotDurable, Outcome, Raised, Reply};
+use crate::journal::{self, Alert, Call, Message, Next, NotDurable, Outcome, Raised, Reply};
 use crate::policy::{Decision, Denied, Granted, Ruling};
 use crate::repo::{Branch, InvalidName};
 use crate::task::Risk;
@@ -116,6 +117,11 @@ pub(super) trait Mutation: Clone + Send + Sync + 'static {
     type Action: Send + 'static;
     type Output: Serialize + DeserializeOwned + Send + 'static;
 
+    /// What goes out besides the call's arguments; it is searched for secrets.
+    fn content(&self) -> &[u8] {
+        &[]
+    }
+
     /// May read the world; changes nothing.
     fn decide(
         &self,
@@ -169,11 +175,15 @@ impl RunState {
         E: Into<GuestError> + Send + 'static,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
+        let (call, leak) = self.screen(call, &[]);
         let position = match self.advance(&call).await? {
             Next::Recorded(_, outcome) => return self.replay(&outcome),
             Next::Fresh(position) | Next::Unfinished(position, _) => position,
         };
         let began_at = determinism::now();
+        if let Some(leak) = leak {
+            return self.refuse(Made { position, call, began_at }, *leak).await;
+        }
         let result = match allowed.map_err(GuestError::from).and_then(|_| act(&self.services)) {
             Err(refused) => Err(refused),
             Ok(acting) => self.outside(acting).await?.map_err(Into::into),
@@ -183,17 +193,21 @@ impl RunState {
         let stored = to_journal(&result)?;
         self.weigh(journal::weight(&stored))?;
         let made = Made { position, call, began_at };
-        self.send(made.done(stored, at, None)).await?;
+        self.send(made.done(stored, at, None, None)).await?;
         Ok(result?)
     }
 
     /// A call that changes the world.
     pub(super) async fn mutate<M: Mutation>(&mut self, call: Call, mutation: M) -> Result<M::Output, CallError> {
+        let (call, leak) = self.screen(call, mutation.content());
         let (made, unfinished) = match self.advance(&call).await? {
             Next::Recorded(_, outcome) => return self.replay(&outcome),
             Next::Fresh(position) => (Made { position, call, began_at: determinism::now() }, false),
             Next::Unfinished(position, step) => (Made { position, call, began_at: step.intended_at }, true),
         };
+        if let Some(leak) = leak {
+            return self.refuse(made, *leak).await;
+        }
         let step = StepName { task: self.task.id, attempt: self.task.attempt.number(), position: made.position };
         let Some(github) = self.services.github.clone() else {
             return self.finish(made, Err(no_github())).await;
@@ -264,7 +278,7 @@ impl RunState {
         self.send(Message::Raise(raised)).await?;
         let (reply, durable) = oneshot::channel();
         let made = Made { position, call, began_at: at };
-        self.send(made.done(json!({ "ok": null }), at, Some(reply))).await?;
+        self.send(made.done(json!({ "ok": null }), at, None, Some(reply))).await?;
         acknowledged(durable).await.map(drop)
     }
 
@@ -336,11 +350,22 @@ impl RunState {
         let stored = to_journal(&result)?;
         let weight = journal::weight(&stored);
         let (reply, durable) = oneshot::channel();
-        self.send(made.done(stored, at, Some(reply))).await?;
+        self.send(made.done(stored, at, None, Some(reply))).await?;
         acknowledged(durable).await?;
         // Counted after it is stored: what was done is recorded, whatever it weighs.
         self.weigh(weight)?;
         Ok(result?)
+    }
+
+    /// Records that a call was not made because it would have sent a secret out.
+    async fn refuse<T>(&mut self, made: Made, leak: Leak) -> Result<T, CallError> {
+        let at = determinism::now();
+        self.clock.move_to(at);
+        let Leak { error, alert } = leak;
+        let stored = to_journal(&Err::<(), _>(error.clone()))?;
+        self.weigh(journal::weight(&stored))?;
+        self.send(made.done(stored, at, Some(Box::new(alert)), None)).await?;
+        Err(error.into())
     }
 
     async fn reconcile<M: Mutation>(
@@ -377,9 +402,9 @@ pub(super) struct Made {
 }
 
 impl Made {
-    fn done(self, result: Value, at: OffsetDateTime, reply: Option<Reply>) -> Message {
+    fn done(self, result: Value, at: OffsetDateTime, alert: Option<Box<Alert>>, reply: Option<Reply>) -> Message {
         let Self { position, call, began_at } = self;
-        Message::Done { position, call, began_at, result, at, reply }
+        Message::Done { position, call, began_at, result, at, alert, reply }
     }
 }
 

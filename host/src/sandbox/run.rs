@@ -9,6 +9,7 @@ use wasmtime::{Store, Trap, UpdateDeadline};
 
 use super::engine::Sandbox;
 use super::imports;
+use super::log;
 use super::role::LoadedRole;
 use super::state::{RunState, Services};
 use crate::approval::ApprovalId;
@@ -133,14 +134,20 @@ async fn run_guest(role: Arc<LoadedRole>, mut store: Store<RunState>) -> Result<
         Err(error) => Err(error),
     };
     let ended = match called {
-        Ok(outcome) => store.data().cursor.ended().map(|()| imports::run_end(outcome)).map_err(RunError::from),
+        Ok(outcome) => {
+            let state = store.data();
+            let clean = |place: &str, text: &str| state.clean(place, text);
+            state.cursor.ended().map(|()| imports::run_end(outcome, clean)).map_err(RunError::from)
+        }
         Err(error) => Err(classify(store.data(), &error)),
     };
     let state = store.data_mut();
+    let ended = state.cleaned(ended);
     // An unfinished line of a run that goes on later is finished then, and counted once.
     let goes_on =
         matches!(ended, Err(RunError::Suspended { .. } | RunError::WaitingApproval { .. } | RunError::LeaseLost));
     let streams = if goes_on { Ok(()) } else { state.stdout.finish().and_then(|()| state.stderr.finish()) };
+    log::lock(&state.log).release();
     let drained = state.drain_log().await;
     match ended {
         // A role that said too much ends for that, even where its last word came with its outcome.
@@ -165,6 +172,6 @@ fn classify(state: &RunState, error: &wasmtime::Error) -> RunError {
     match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => RunError::Trapped("its stack overflowed; a recursion without end?".to_owned()),
         Some(trap) => RunError::Trapped(trap.to_string()),
-        None => RunError::Trapped(format!("{error:#}").chars().take(1000).collect()),
+        None => RunError::Trapped(format!("{error:#}")),
     }
 }

@@ -11,7 +11,8 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use super::determinism::{self, GuestClock};
 use super::imports::ScratchFiles;
 use super::limits::Limiter;
-use super::output::{self, GuestOutput, LogBuffer, SharedLog};
+use super::log::{self, LogBuffer, LogLimits, SharedLog};
+use super::output::GuestOutput;
 use super::run::{RunError, RunInput};
 use crate::approval::Versions;
 use crate::egress::WebClient;
@@ -20,6 +21,7 @@ use crate::journal::{Cursor, Message};
 use crate::manifest::Manifest;
 use crate::policy::{Assessment, Authority, Scope};
 use crate::repo::Sha;
+use crate::secrets::Scanner;
 use crate::task::{LogLevel, Target, Task};
 
 /// Handles (streams, pollables) that a guest may hold at once; the host keeps memory for each.
@@ -33,6 +35,8 @@ pub struct Services {
     /// None where no token is configured: calls answer `unavailable`.
     pub github: Option<GitHub>,
     pub web: WebClient,
+    /// Looks through what leaves a run.
+    pub secrets: Arc<Scanner>,
 }
 
 /// The data of a store.
@@ -80,7 +84,8 @@ impl RunState {
         let RunInput { task, authority, steps, log_lines, started_at, own_commits, recorder, act_until } = input;
         let versions = Versions { component, manifest: manifest.sha256, policy: authority.policies.digest() };
         let limits = &manifest.limits;
-        let log = LogBuffer::shared(limits.log_lines, limits.log_line_bytes, log_lines);
+        let log_limits = LogLimits { lines_max: limits.log_lines, line_bytes_max: limits.log_line_bytes };
+        let log = LogBuffer::shared(log_limits, log_lines, Arc::clone(&services.secrets), task.id);
         let stdout = GuestOutput::new(Arc::clone(&log), LogLevel::Info, "stdout");
         let stderr = GuestOutput::new(Arc::clone(&log), LogLevel::Warn, "stderr");
         let clock = GuestClock::new(started_at);
@@ -136,7 +141,10 @@ impl RunState {
 
     /// Sends what the guest has said to the recorder.
     pub(super) async fn drain_log(&mut self) -> Result<(), RunError> {
-        let lines = output::lock(&self.log).take();
+        let (alerts, lines) = log::lock(&self.log).take();
+        for alert in alerts {
+            self.send(Message::Alert(Box::new(alert))).await?;
+        }
         for line in lines {
             self.send(Message::Log(line)).await?;
         }

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use crate::approval::{Asked, Request, Use};
 use crate::db::Db;
 use crate::db::journal::{Batch, RunKey, StepRow};
-use crate::journal::{self, Call, LogLine, Message, NotDurable, Outcome, Reply, Step};
+use crate::journal::{self, Alert, Call, LogLine, Message, NotDurable, Outcome, Reply, Step};
 use crate::task::{LogLevel, Risk};
 
 /// How long a log line may wait before it shows.
@@ -70,6 +70,10 @@ impl Recorder {
                 self.batch.lines.push(line);
                 None
             }
+            Message::Alert(alert) => {
+                Alert::gather(&mut self.batch.alerts, *alert);
+                None
+            }
             Message::Raise(raised) => {
                 self.log_calls |= is_logged(raised.level);
                 self.batch.raised = Some(raised);
@@ -91,13 +95,16 @@ impl Recorder {
                 drop(reply.send(asked.clone()));
                 return asked.map(|_| ());
             }
-            Message::Done { position, call, began_at, result, at, reply } => {
+            Message::Done { position, call, began_at, result, at, alert, reply } => {
                 self.batch_bytes += journal::weight(&result);
                 let row = row(position, &call, began_at, Some(Outcome { result, at }));
                 if self.log_calls {
                     self.batch.calls.extend(call_line(&row));
                 }
                 self.batch.steps.push(row);
+                if let Some(alert) = alert {
+                    Alert::gather(&mut self.batch.alerts, *alert);
+                }
                 reply
             }
         };

@@ -88,12 +88,14 @@ impl From<github::Comparison> for wit::Comparison {
 }
 
 /// The role's word, in the host's types. Nothing is checked here; `evidence` judges it.
-pub(in crate::sandbox) fn run_end(outcome: outcomes::Outcome) -> RunEnd {
+///
+/// `clean` takes secrets out of what the role says; it comes first, so that no cut leaves half of one.
+pub(in crate::sandbox) fn run_end(outcome: outcomes::Outcome, clean: impl Fn(&str, &str) -> String) -> RunEnd {
     match outcome {
         outcomes::Outcome::Completed(evidence) => RunEnd::Completed(Claim {
-            summary: evidence.summary.replace('\0', "\u{2400}"),
+            summary: clean("summary", &evidence.summary).replace('\0', "\u{2400}"),
             proof: evidence.proof.map(|outcomes::Proof::MergedPullRequest(name)| Proof::MergedPullRequest {
-                repository: Repository::parse(&name.repository).map_err(|error| error.to_string()),
+                repository: Repository::parse(&name.repository).map_err(|error| clean("proof", &error.to_string())),
                 number: name.number,
             }),
             answers: (evidence.answers.into_iter())
@@ -101,7 +103,7 @@ pub(in crate::sandbox) fn run_end(outcome: outcomes::Outcome) -> RunEnd {
                 .collect(),
         }),
         outcomes::Outcome::Failed(failure) => {
-            let mut reason = failure.reason.replace('\0', "\u{2400}");
+            let mut reason = clean("failure", &failure.reason).replace('\0', "\u{2400}");
             reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
             RunEnd::Failed(Failure { reason, retriable: failure.retriable })
         }

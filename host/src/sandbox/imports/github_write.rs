@@ -140,6 +140,10 @@ impl Mutation for PutFile {
     type Action = Self;
     type Output = github::CommittedFile;
 
+    fn content(&self) -> &[u8] {
+        &self.content
+    }
+
     async fn decide(&self, state: &mut RunState, step: &StepName) -> Result<Ruling<Self>, GuestError> {
         let message = format!("{}\n\n{STEP_TRAILER}: {step}", self.message.trim_end());
         Ok(state.scope().put_file(Self { message, ..self.clone() })?)

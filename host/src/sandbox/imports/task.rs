@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::journal::{Call, Effect};
 use crate::sandbox::bindings::juggernaut::host::task::{Assignment, Criterion, Host, Level, Risk};
-use crate::sandbox::output;
+use crate::sandbox::log;
 use crate::sandbox::state::RunState;
 use crate::task;
 
@@ -47,14 +47,14 @@ impl Host for RunState {
             Level::Warn => task::LogLevel::Warn,
             Level::Error => task::LogLevel::Error,
         };
-        let pushed = output::lock(&self.log).push(level, "log", &message);
+        let pushed = log::lock(&self.log).push(level, "log", &message);
         pushed.map_err(wasmtime::Error::new)?;
         self.drain_log().await.map_err(wasmtime::Error::new)
     }
 
     async fn raise_risk(&mut self, risk: Risk, mut reason: String) -> wasmtime::Result<()> {
         reason.truncate(reason.floor_char_boundary(RAISE_REASON_BYTES_MAX));
-        let reason = reason.replace('\0', "\u{2400}");
+        let reason = self.clean("raise-risk", &reason.replace('\0', "\u{2400}"));
         let risk = match risk {
             Risk::Low => task::Risk::Low,
             Risk::Medium => task::Risk::Medium,

@@ -54,6 +54,8 @@ fn run(task: Assignment) -> Result<Evidence, Failure> {
                 github_read::get_branch("demo/sample", "main").map(drop).unwrap_or_default();
             }
         }
+        "leak" => return leak(&task, &payload),
+        "leak-often" => return leak_often(&payload),
         "nul" => info!("a\0b"),
         other => return Err(Failure::final_(format!("no such harm: {other:?}"))),
     }
@@ -151,4 +153,66 @@ fn diverge() -> Result<Evidence, Failure> {
     github_read::get_branch("demo/sample", branch)?;
     timer::sleep(std::time::Duration::from_millis(10))?;
     Err(Failure::final_("scratch was empty at each start"))
+}
+
+/// Sends each of `texts` out in every way there is, and says how each call went; then ends as `end` says.
+fn leak(task: &Assignment, payload: &serde_json::Value) -> Result<Evidence, Failure> {
+    let (repository, branch) = ("demo/sample", task.branch.as_str());
+    let sha = github_read::get_branch(repository, "main")?;
+    github_write::create_branch(repository, branch, &sha)?;
+    let mut said = Vec::new();
+    let texts: Vec<&str> = payload["texts"].as_array().into_iter().flatten().filter_map(|text| text.as_str()).collect();
+    for text in &texts {
+        let mut tell = |what: &str, result: Result<(), juggernaut_guest::Error>| {
+            said.push(format!(
+                "{what}: {}",
+                result.map_or_else(|error| format!("{error:?}"), |()| "ALLOWED".to_owned())
+            ));
+        };
+        let content = format!("x = 1\n# {text}\n");
+        tell("content", github_write::put_file(repository, branch, "a.py", content.as_bytes(), "m", None).map(drop));
+        tell("message", github_write::put_file(repository, branch, "a.py", b"x", text, None).map(drop));
+        let path = text.replace(['%', '\\'], "_");
+        tell("title", github_write::open_pull_request(repository, branch, "main", text, "b").map(drop));
+        tell("body", github_write::open_pull_request(repository, branch, "main", "t", text).map(drop));
+        if path == **text {
+            tell("path", github_write::put_file(repository, branch, &format!("a/{text}"), b"x", "m", None).map(drop));
+            tell("branch", github_read::get_branch(repository, text).map(drop));
+        }
+        say(text)?;
+    }
+    info!("{}", said.join("\n"));
+    let last = texts.last().copied().unwrap_or_default();
+    match payload["end"].as_str().unwrap_or_default() {
+        "summary" => Ok(Evidence::statement(format!("done: {last}"))),
+        // Cut off in the middle of the text, if it were cut before it is searched.
+        "long-failure" => Err(Failure::final_(format!("{}{last}", "y".repeat(4096 - last.len() / 2)))),
+        "panic" => panic!("{last}"),
+        _ => Err(Failure::final_(format!("failed: {last}"))),
+    }
+}
+
+/// In the log, whole and in two halves, over two writes and over two lines.
+#[expect(clippy::print_stderr, reason = "the harm is to use it")]
+fn say(text: &str) -> Result<(), Failure> {
+    let (first, second) = text.split_at(text.len() / 2);
+    let flush = || std::io::stdout().flush().map_err(|error| Failure::final_(error.to_string()));
+    info!("{text}");
+    info!("{first}");
+    info!("{second}");
+    print!("{first}");
+    flush()?;
+    println!("{second}");
+    println!("{first}");
+    println!("{second}");
+    eprintln!("so: {text}!");
+    Ok(())
+}
+
+/// The same refused call, again and again.
+fn leak_often(payload: &serde_json::Value) -> Result<Evidence, Failure> {
+    let text = payload["texts"][0].as_str().unwrap_or_default();
+    let times = payload["times"].as_u64().unwrap_or_default();
+    let denied = (0..times).filter(|_| github_read::get_branch("demo/sample", text).is_err()).count();
+    Err(Failure::final_(format!("denied {denied} times")))
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Each module and what it may use, from the top down: a module uses only what stands further below.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("cli", &["app", "http", "localdb", "db", "sandbox", "task", "repo", "config"]),
+    ("cli", &["app", "http", "localdb", "db", "sandbox", "manifest", "task", "repo", "text", "config"]),
     (
         "app",
         &[
@@ -31,6 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("journal", &["task", "repo"]),
     ("task", &["repo"]),
     ("repo", &[]),
+    ("text", &[]),
     ("config", &[]),
 ];
 

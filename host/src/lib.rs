@@ -19,4 +19,5 @@ pub mod policy;
 pub mod repo;
 pub mod sandbox;
 pub mod task;
+pub mod text;
 pub mod worker;

@@ -10,6 +10,8 @@ use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
+use crate::text;
+
 const TIME: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
 /// Characters of a cell; what is longer ends in an ellipsis.
 const CELL_CHARS_MAX: usize = 60;
@@ -45,42 +47,14 @@ pub fn note(text: &str) {
     writeln!(io::stderr().lock(), "{text}").unwrap_or_default();
 }
 
-/// Makes visible what would act on a terminal or deceive a reader: control characters, escapes, and those that
-/// reorder or hide text. Line breaks too: each line that we print is ours.
+/// Makes visible what would act on a terminal or deceive a reader. Line breaks too: each line that we print is ours.
 pub fn visible(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        if is_hidden(character) {
-            shown.extend(character.escape_unicode());
-        } else {
-            shown.push(character);
-        }
-    }
-    shown
+    text::visible(text).into_owned()
 }
 
 /// Text of several lines, each made visible; the further ones are set in, so that none can pass for a line of ours.
 pub fn visible_lines(text: &str) -> String {
     text.trim_end().split('\n').map(visible).collect::<Vec<_>>().join("\n      | ")
-}
-
-fn is_hidden(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{00AD}' // soft hyphen
-                | '\u{034F}' // combining grapheme joiner
-                | '\u{061C}' // Arabic letter mark
-                | '\u{115F}' | '\u{1160}' | '\u{3164}' | '\u{FFA0}' // fillers
-                | '\u{180E}'
-                | '\u{200B}'..='\u{200F}' // zero width, direction marks
-                | '\u{2028}'..='\u{202E}' // separators, embeddings, overrides
-                | '\u{2060}'..='\u{206F}' // joiners, isolates
-                | '\u{FE00}'..='\u{FE0F}' // variation selectors
-                | '\u{FEFF}'
-                | '\u{FFF9}'..='\u{FFFB}'
-                | '\u{E0000}'..='\u{E0FFF}' // tags, more variation selectors
-        )
 }
 
 /// For a cell: visible and short.
@@ -111,11 +85,8 @@ mod tests {
 
     #[test]
     fn what_acts_on_a_terminal_is_made_visible() {
-        assert_eq!(visible("plain Ünïcode – 漢字 🚀"), "plain Ünïcode – 漢字 🚀");
-        assert_eq!(visible("a\u{1b}[31mb"), "a\\u{1b}[31mb");
-        assert_eq!(visible("a\r\nb\tc\u{7f}\u{9b}"), "a\\u{d}\\u{a}b\\u{9}c\\u{7f}\\u{9b}");
-        assert_eq!(visible("x\u{202e}gpj.exe\u{2066}"), "x\\u{202e}gpj.exe\\u{2066}");
-        assert_eq!(visible("a\u{200b}\u{feff}\u{e0041}"), "a\\u{200b}\\u{feff}\\u{e0041}");
+        assert_eq!(visible("a\u{1b}[31mb\n"), "a<U+001B>[31mb<U+000A>");
+        assert_eq!(visible_lines("a\u{9b}\nb\u{202e}\n"), "a<U+009B>\n      | b<U+202E>");
     }
 
     #[test]

@@ -27,7 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // `policy` for the authority to change anything.
     ("github", &["policy", "repo"]),
     ("policy", &["manifest", "task", "repo"]),
-    ("manifest", &["repo"]),
+    ("manifest", &["repo", "text"]),
     ("journal", &["task", "repo"]),
     ("task", &["repo"]),
     ("repo", &[]),

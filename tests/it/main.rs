@@ -13,6 +13,8 @@ mod dependencies;
 mod lifecycle;
 mod queue;
 mod refused;
+mod role_diff;
+mod roles_lock;
 mod sandbox;
 mod smoke;
 mod spec_sql;

@@ -30,7 +30,7 @@ pub struct Host {
     database: Arc<Database>,
     forge: Arc<TestForge>,
     /// Holds the roles for as long as processes may be started.
-    _roles: Option<Arc<RolesDir>>,
+    _roles: Arc<RolesDir>,
 }
 
 impl Host {
@@ -45,7 +45,9 @@ impl Host {
             Some(forge) => forge,
             None => Arc::new(TestForge::start(checks).await),
         };
-        let mut env = environment(database.url(), &forge, roles.as_deref());
+        let roles = roles.unwrap_or_else(|| Arc::new(RolesDir::with(&["executor"])));
+        roles.lock();
+        let mut env = environment(database.url(), &forge, &roles);
         env.extend(changes);
         let mut processes = Vec::new();
         for _ in 0..hosts {
@@ -216,7 +218,7 @@ fn items(mut page: Value) -> Vec<Value> {
     }
 }
 
-fn environment(database: &str, forge: &TestForge, roles: Option<&RolesDir>) -> BTreeMap<String, String> {
+fn environment(database: &str, forge: &TestForge, roles: &RolesDir) -> BTreeMap<String, String> {
     let paths = Paths::get();
     let text = |path: &std::path::Path| path.to_str().expect("a path in UTF-8").to_owned();
     [
@@ -225,7 +227,7 @@ fn environment(database: &str, forge: &TestForge, roles: Option<&RolesDir>) -> B
         ("JUGGERNAUT_LISTEN", "127.0.0.1:0".to_owned()),
         ("GITHUB_API_URL", forge.url().to_owned()),
         ("GITHUB_TOKEN", forge.token().to_owned()),
-        ("JUGGERNAUT_ROLES", text(roles.map_or(&paths.roles, RolesDir::path))),
+        ("JUGGERNAUT_ROLES", text(roles.path())),
         ("JUGGERNAUT_CACHE", text(&paths.component_cache())),
         ("JUGGERNAUT_POLL_MS", "50".to_owned()),
         ("JUGGERNAUT_RETRY_MS", "20".to_owned()),

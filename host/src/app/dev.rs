@@ -15,6 +15,7 @@ use tokio::process::{Child, Command};
 use url::Url;
 
 use super::host::{Host, HostSettings};
+use super::roles::Pinning;
 use crate::config::{DatabaseConfig, GitHubSettings, WorkerConfig};
 use crate::db::Db;
 use crate::db::tokens::{TokenRole, new_secret};
@@ -74,7 +75,7 @@ impl DevHost {
         worker.cache_dir = worker.cache_dir.or_else(|| Some(home.join("cache")));
         let github = GitHubSettings { api_url: forge.url.clone(), token: Some(forge.token.clone()) };
         let listen = listen.unwrap_or_else(free_address);
-        let host = Host::start(HostSettings { database, listen, github, worker }).await?;
+        let host = Host::start(HostSettings { database, listen, github, worker, pinning: Pinning::Free }).await?;
         let client_file = home.join("client.toml");
         write_client_file(&db, &client_file, host.address()).await?;
         Ok(Self { host, forge, database: local, client_file })

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
+use super::roles::Pinning;
 use super::{roles, sweeper};
 use crate::config::{DatabaseConfig, GitHubSettings, WorkerConfig};
 use crate::db::{Db, Readiness};
@@ -32,6 +33,7 @@ pub struct HostSettings {
     pub listen: SocketAddr,
     pub github: GitHubSettings,
     pub worker: WorkerConfig,
+    pub pinning: Pinning,
 }
 
 /// A running host.
@@ -57,7 +59,7 @@ impl Host {
             );
         }
         let sandbox = Arc::new(Sandbox::new(&sandbox_config(&settings.worker))?);
-        let loaded = roles::load(&sandbox, &settings.worker)?;
+        let loaded = roles::load(&sandbox, &settings.worker, settings.pinning)?;
         let services = Services { github: github(&settings.github)? };
         let listener = TcpListener::bind(settings.listen)
             .await

@@ -4,9 +4,13 @@
 
 mod dev;
 mod host;
+mod lock;
+mod review;
 mod roles;
 mod sweeper;
 
 pub use dev::{DevHost, DevSettings};
 pub use host::{Host, HostSettings};
-pub use roles::{check, inspect, sandbox_for_tools};
+pub use lock::{check_lock, lock_roles};
+pub use review::{check, diff, inspect, sandbox_for_tools};
+pub use roles::Pinning;

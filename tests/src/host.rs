@@ -29,8 +29,8 @@ pub struct Host {
     tokens: Mutex<HashMap<String, String>>,
     database: Arc<Database>,
     forge: Arc<TestForge>,
-    /// Holds the roles for as long as processes may be started.
-    _roles: Arc<RolesDir>,
+    /// Locked before each start of a process, as they are then: a test that changes them makes a new release.
+    roles: Arc<RolesDir>,
 }
 
 impl Host {
@@ -54,7 +54,7 @@ impl Host {
             processes.push(HostProcess::start(&env).await);
         }
         let http = reqwest::Client::new();
-        Self { processes, env, http, tokens: Mutex::default(), database, forge, _roles: roles }
+        Self { processes, env, http, tokens: Mutex::default(), database, forge, roles }
     }
 
     /// `http://127.0.0.1:PORT` of the first process.
@@ -201,11 +201,13 @@ impl Host {
     /// The same with another environment, which stays.
     pub async fn restart_with(&mut self, changes: &[(&str, &str)]) {
         self.env.extend(changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        self.roles.lock();
         self.processes[0] = HostProcess::start(&self.env).await;
     }
 
     /// One more process.
     pub async fn add_process(&mut self) -> &mut HostProcess {
+        self.roles.lock();
         self.processes.push(HostProcess::start(&self.env).await);
         self.processes.last_mut().expect("the new one")
     }

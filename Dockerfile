@@ -5,7 +5,7 @@
 FROM rust:1.95.0-bookworm AS build
 WORKDIR /src
 COPY . .
-# Host, forge and roles, each role beside its manifest. Needs no database: the checked queries are in .sqlx/.
+# Host, forge and roles, each role beside its manifest, and roles.lock, the digests of what was built. Needs no database: the checked queries are in .sqlx/.
 RUN cargo xtask build
 
 FROM debian:bookworm-slim
@@ -15,6 +15,8 @@ RUN apt-get update \
     && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin juggernaut
 COPY --from=build /src/target/release/juggernaut /usr/local/bin/juggernaut
 COPY --from=build /src/target/roles /opt/juggernaut/roles
+# The image holds the roles that were locked; `serve` compares them again at each start.
+RUN juggernaut role lock --check /opt/juggernaut/roles
 # PORT makes the host listen on all addresses; Railway sets its own.
 ENV JUGGERNAUT_ROLES=/opt/juggernaut/roles \
     JUGGERNAUT_LOG_FORMAT=json \

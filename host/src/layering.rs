@@ -10,8 +10,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "app", "http", "localdb", "db", "sandbox", "policy", "journal", "approval", "audit", "task", "repo",
-            "text", "config",
+            "app", "http", "localdb", "db", "sandbox", "policy", "manifest", "journal", "approval", "audit", "task",
+            "repo", "text", "config",
         ],
     ),
     (
@@ -41,7 +41,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // `policy` for its answer to each hop.
     ("egress", &["policy", "web"]),
     ("policy", &["manifest", "task", "repo", "web"]),
-    ("manifest", &["repo", "web"]),
+    ("manifest", &["repo", "web", "text"]),
     ("journal", &["approval", "task", "repo"]),
     ("approval", &["task"]),
     // What is recorded, and how it is hashed and signed; no I/O.

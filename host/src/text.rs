@@ -4,6 +4,7 @@
 //! they stand; nothing of the text is dropped, and what can't be seen is named.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 /// One line: control characters, line breaks and tabs too, escapes, and what reorders or hides text are shown as
 /// `<U+202E>`.
@@ -26,7 +27,28 @@ fn shown(text: &str, hidden: impl Fn(char) -> bool) -> Cow<'_, str> {
     shown.push_str(plain);
     for character in rest.chars() {
         if hidden(character) {
-            shown.push_str(&format!("<U+{:04X}>", u32::from(character)));
+            // Writing to a string does not fail.
+            write!(shown, "<U+{:04X}>", u32::from(character)).unwrap_or_default();
+        } else {
+            shown.push(character);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// A JSON document with what is hidden as `\u202e`: the same document to a program, and safe to print.
+pub fn visible_json(json: &str) -> Cow<'_, str> {
+    // Outside of strings JSON has no such character but line breaks and tabs.
+    let hidden = |character| is_hidden(character) && !matches!(character, '\n' | '\t');
+    if !json.contains(hidden) {
+        return Cow::Borrowed(json);
+    }
+    let mut shown = String::with_capacity(json.len() + 16);
+    for character in json.chars() {
+        if hidden(character) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                write!(shown, "\\u{unit:04x}").unwrap_or_default();
+            }
         } else {
             shown.push(character);
         }
@@ -90,6 +112,16 @@ mod tests {
             let shown = visible(&format!("a{character}b")).into_owned();
             assert_eq!(shown, format!("a<U+{:04X}>b", u32::from(character)));
         }
+    }
+
+    #[test]
+    fn json_stays_the_same_document() {
+        let value = serde_json::json!({"a\u{202e}": ["\u{9b}31m", "\u{e0041}", "\u{1b}", "plain ü"]});
+        let text = serde_json::to_string_pretty(&value).unwrap();
+        let shown = visible_json(&text);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
+        assert!(shown.chars().all(|character| character == '\n' || !is_hidden(character)), "{shown}");
+        assert!(shown.contains(r"\u009b31m") && shown.contains("plain ü"), "{shown}");
     }
 
     #[test]

@@ -18,6 +18,8 @@ mod lifecycle;
 mod policy;
 mod queue;
 mod refused;
+mod role_diff;
+mod roles_lock;
 mod sandbox;
 mod secrets;
 mod smoke;

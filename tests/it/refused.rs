@@ -7,9 +7,12 @@ use tempfile::TempDir;
 
 use crate::support::{AUDIT_KEY, CliOutput, Database, Paths, RolesDir, juggernaut};
 
-/// `serve` with these roles; it is expected to end by itself.
+/// `serve` with these roles; it is expected to end by itself. They are locked, as far as they can be: what is refused
+/// here, no lock makes right.
 async fn serve(roles: &RolesDir) -> CliOutput {
     let database = Database::create().await;
+    let locked = juggernaut(&folder(), &["role", "lock", roles.path().to_str().unwrap()], &[]).await;
+    assert!(locked.code == Some(0) || locked.stderr.contains("capabilities.toml"), "{locked:?}");
     let (roles, cache) = (roles.path().to_str().unwrap(), Paths::get().component_cache());
     let env = [
         ("DATABASE_URL", database.url()),

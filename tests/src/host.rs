@@ -31,8 +31,8 @@ pub struct Host {
     tokens: Mutex<HashMap<String, String>>,
     database: Arc<Database>,
     forge: Arc<TestForge>,
-    /// Holds the roles for as long as processes may be started.
-    _roles: Option<Arc<RolesDir>>,
+    /// Locked before each start of a process, as they are then: a test that changes them makes a new release.
+    roles: Arc<RolesDir>,
 }
 
 impl Host {
@@ -47,14 +47,16 @@ impl Host {
             Some(forge) => forge,
             None => Arc::new(TestForge::start(checks).await),
         };
-        let mut env = environment(database.url(), &forge, roles.as_deref());
+        let roles = roles.unwrap_or_else(|| Arc::new(RolesDir::with(&["executor"])));
+        roles.lock();
+        let mut env = environment(database.url(), &forge, &roles);
         env.extend(changes);
         let mut processes = Vec::new();
         for _ in 0..hosts {
             processes.push(HostProcess::start(&env).await);
         }
         let http = reqwest::Client::new();
-        Self { processes, env, http, tokens: Mutex::default(), database, forge, _roles: roles }
+        Self { processes, env, http, tokens: Mutex::default(), database, forge, roles }
     }
 
     /// `http://127.0.0.1:PORT` of the first process.
@@ -232,11 +234,13 @@ impl Host {
     /// The same with another environment, which stays.
     pub async fn restart_with(&mut self, changes: &[(&str, &str)]) {
         self.env.extend(changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        self.roles.lock();
         self.processes[0] = HostProcess::start(&self.env).await;
     }
 
     /// One more process.
     pub async fn add_process(&mut self) -> &mut HostProcess {
+        self.roles.lock();
         self.processes.push(HostProcess::start(&self.env).await);
         self.processes.last_mut().expect("the new one")
     }
@@ -249,7 +253,7 @@ fn items(mut page: Value) -> Vec<Value> {
     }
 }
 
-fn environment(database: &str, forge: &TestForge, roles: Option<&RolesDir>) -> BTreeMap<String, String> {
+fn environment(database: &str, forge: &TestForge, roles: &RolesDir) -> BTreeMap<String, String> {
     let paths = Paths::get();
     let text = |path: &std::path::Path| path.to_str().expect("a path in UTF-8").to_owned();
     [
@@ -258,7 +262,7 @@ fn environment(database: &str, forge: &TestForge, roles: Option<&RolesDir>) -> B
         ("JUGGERNAUT_LISTEN", "127.0.0.1:0".to_owned()),
         ("GITHUB_API_URL", forge.url().to_owned()),
         ("GITHUB_TOKEN", forge.token().to_owned()),
-        ("JUGGERNAUT_ROLES", text(roles.map_or(&paths.roles, RolesDir::path))),
+        ("JUGGERNAUT_ROLES", text(roles.path())),
         ("JUGGERNAUT_CACHE", text(&paths.component_cache())),
         ("JUGGERNAUT_POLL_MS", "50".to_owned()),
         ("JUGGERNAUT_RETRY_MS", "20".to_owned()),

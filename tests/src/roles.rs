@@ -39,6 +39,12 @@ impl RolesDir {
         roles
     }
 
+    /// Writes `roles.lock` for what is there now, as a release does. A host is started with locked roles only.
+    pub fn lock(&self) -> &Self {
+        juggernaut::app::lock_roles(self.path()).expect("a lock of the roles");
+        self
+    }
+
     pub fn path(&self) -> &Path {
         self.0.path()
     }

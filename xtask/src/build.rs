@@ -1,6 +1,7 @@
 //! Builds the binaries and the guests, and puts each guest beside its manifest.
 //!
-//! Invariant: a directory in target/roles holds exactly a component and the manifest that it was built with.
+//! Invariant: a directory in target/roles holds exactly a component and the manifest that it was built with; a lock
+//! beside them is of what lies there, for whoever clears the folder clears the lock.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -27,11 +28,12 @@ pub(crate) enum Profile {
 
 /// `cargo xtask build`.
 pub(crate) fn run(workspace: &Workspace, profile: Profile) -> Result<()> {
-    let mut steps = Steps::new(4);
+    let mut steps = Steps::new(5);
     steps.step("target wasm32-wasip2", ensure_wasm_target)?;
     steps.step("host and forge", || binaries(workspace, profile))?;
     steps.step("components of the roles", || guests(workspace, &roles(workspace)?))?;
-    steps.step("roles with their manifests", || assemble_roles(workspace))
+    steps.step("roles with their manifests", || assemble_roles(workspace))?;
+    steps.step("roles.lock", || lock_roles(workspace, profile))
 }
 
 /// Installs the target if rustup does not have it.
@@ -92,6 +94,13 @@ fn assemble_roles(workspace: &Workspace) -> Result<()> {
 pub(crate) fn all_roles(workspace: &Workspace) -> Result<()> {
     guests(workspace, &roles(workspace)?)?;
     assemble_roles(workspace)
+}
+
+/// Pins what lies in target/roles: `serve` starts with nothing else. The host that was just built writes the lock, so
+/// that there is one definition of it.
+pub(crate) fn lock_roles(workspace: &Workspace, profile: Profile) -> Result<()> {
+    let mut juggernaut = Command::new(workspace.bin_dir(profile).join("juggernaut"));
+    execute(juggernaut.args(["role", "lock"]).arg(workspace.roles_dir()))
 }
 
 /// Builds the guests of the integration tests and puts them together in target/guests.

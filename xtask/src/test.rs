@@ -12,7 +12,7 @@ use crate::workspace::{Steps, WASM_TARGET, Workspace, execute};
 
 /// All steps, and then the demo.
 pub(crate) fn everything(workspace: &Workspace) -> Result<()> {
-    let mut steps = Steps::new(9);
+    let mut steps = Steps::new(10);
     steps.step("format", || execute(&mut workspace.cargo(["fmt", "--all", "--check"])))?;
     steps.step("lints of the host side", || execute(&mut clippy_native(workspace)))?;
     steps.step("lints of the guests", || {
@@ -31,7 +31,7 @@ pub(crate) fn everything(workspace: &Workspace) -> Result<()> {
 
 /// The integration tests whose name contains `filter`, with what they need built first.
 pub(crate) fn filtered(workspace: &Workspace, filter: &str) -> Result<()> {
-    let mut steps = Steps::new(4);
+    let mut steps = Steps::new(5);
     build::ensure_wasm_target()?;
     artefacts(workspace, &mut steps)?;
     steps.step("tests", || {
@@ -42,11 +42,12 @@ pub(crate) fn filtered(workspace: &Workspace, filter: &str) -> Result<()> {
     })
 }
 
-/// Three steps: what the integration tests drive.
+/// Four steps: what the integration tests drive.
 fn artefacts(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
     steps.step("roles", || build::all_roles(workspace))?;
     steps.step("guests of the tests", || build::test_guests(workspace))?;
-    steps.step("host and forge", || build::binaries(workspace, Profile::Dev))
+    steps.step("host and forge", || build::binaries(workspace, Profile::Dev))?;
+    steps.step("roles.lock", || build::lock_roles(workspace, Profile::Dev))
 }
 
 fn clippy_native(workspace: &Workspace) -> Command {

@@ -16,6 +16,7 @@ use url::Url;
 
 use super::audit;
 use super::host::{Host, HostSettings};
+use super::roles::Pinning;
 use crate::config::{
     ApprovalConfig, AuditConfig, AuditKey, CheckpointSchedule, DatabaseConfig, EgressSettings, GitHubSettings,
     WorkerConfig,
@@ -105,6 +106,7 @@ impl DevHost {
             worker,
             approvals,
             audit,
+            pinning: Pinning::Free,
             other_secrets: Vec::new(),
         })
         .await?;

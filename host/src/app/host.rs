@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
+use super::roles::Pinning;
 use super::{audit, policies, roles, secrets, sweeper};
 use crate::config::{
     ApprovalConfig, AuditConfig, AuditKey, DatabaseConfig, EgressSettings, GitHubSettings, WorkerConfig,
@@ -42,6 +43,7 @@ pub struct HostSettings {
     pub audit: AuditConfig,
     /// What else this host keeps secret, by name: looked for in what leaves a run.
     pub other_secrets: Vec<(String, SecretString)>,
+    pub pinning: Pinning,
 }
 
 /// A running host.
@@ -75,7 +77,7 @@ impl Host {
         }
         let sandbox = Arc::new(Sandbox::new(&sandbox_config(&settings.worker))?);
         let policies = Arc::new(policies::load(settings.worker.policies_dir.as_deref())?);
-        let loaded = roles::load(&sandbox, &settings.worker)?;
+        let loaded = roles::load(&sandbox, &settings.worker, settings.pinning)?;
         let services = Services {
             github: github(&settings.github)?,
             web: web(settings.egress)?,

@@ -5,7 +5,9 @@
 mod audit;
 mod dev;
 mod host;
+mod lock;
 mod policies;
+mod review;
 mod roles;
 mod secrets;
 mod sweeper;
@@ -13,5 +15,7 @@ mod sweeper;
 pub use audit::new_audit_seed;
 pub use dev::{DevHost, DevSettings};
 pub use host::{Host, HostSettings};
+pub use lock::{check_lock, lock_roles};
 pub use policies::{Tested, explain_call, not_in_force, test_cases, validated};
-pub use roles::{check, inspect, sandbox_for_tools};
+pub use review::{check, diff, inspect, sandbox_for_tools};
+pub use roles::Pinning;

@@ -1,40 +1,83 @@
 //! Finding roles: each folder with a manifest is one.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use tracing::info;
 
+use super::lock;
 use crate::config::WorkerConfig;
-use crate::manifest;
-use crate::sandbox::{LoadedRole, RoleCheck, RoleReport, Sandbox, SandboxConfig};
+use crate::manifest::{self, Manifest, Pin};
+use crate::sandbox::{LoadedRole, RoleFiles, Sandbox};
 
 /// Roles that one process runs at most.
 pub(super) const ROLES_MAX: usize = 16;
 
-/// Loads the roles of the configured folder, or the one that `WORKER_TYPE` names.
-pub(super) fn load(sandbox: &Sandbox, config: &WorkerConfig) -> Result<Vec<Arc<LoadedRole>>> {
-    let folder = &config.roles_dir;
-    let mut roles = Vec::new();
-    for directory in directories(folder)? {
-        let role = LoadedRole::load(sandbox, &directory)?;
-        let wanted = config.worker_type.as_ref().is_none_or(|only| *only == role.manifest.role.worker_type);
-        if wanted {
-            info!(role = role.manifest.role.name, component = hex::encode(role.component_sha256), "role is loaded");
-            roles.push(Arc::new(role));
-        }
-    }
-    match &config.worker_type {
-        Some(only) if roles.is_empty() => {
-            bail!("WORKER_TYPE is {only:?}, and no role in {} has that worker_type", folder.display())
-        }
-        _ if roles.len() > ROLES_MAX => bail!("{} holds more than {ROLES_MAX} roles", folder.display()),
-        _ => Ok(roles),
-    }
+/// Whether roles must be those of `roles.lock`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pinning {
+    Locked,
+    /// Development: roles change with every build.
+    Free,
 }
 
-fn directories(folder: &Path) -> Result<Vec<PathBuf>> {
+/// Loads the roles of the configured folder, or the one that `WORKER_TYPE` names.
+///
+/// Invariant: nothing of a role is compiled before its bytes are held against the lock.
+pub(super) fn load(sandbox: &Sandbox, config: &WorkerConfig, pinning: Pinning) -> Result<Vec<Arc<LoadedRole>>> {
+    let folder = &config.roles_dir;
+    let mut pins = BTreeMap::new();
+    let mut wanted = Vec::new();
+    for (name, manifest) in manifests(folder)? {
+        let worker_type = &manifest.role.worker_type;
+        if config.worker_type.as_ref().is_some_and(|only| only != worker_type) {
+            pins.insert(name, None);
+            continue;
+        }
+        if wanted.len() == ROLES_MAX {
+            bail!("{} holds more than {ROLES_MAX} roles; run the others in another process", folder.display());
+        }
+        let files = RoleFiles::beside(manifest)?;
+        pins.insert(name, Some(Pin::new(&files.component_sha256, &files.manifest.sha256)));
+        wanted.push(files);
+    }
+    if let Some(only) = &config.worker_type
+        && wanted.is_empty()
+    {
+        bail!("WORKER_TYPE is {only:?}, and no role in {} has that worker_type", folder.display());
+    }
+    match pinning {
+        Pinning::Locked => lock::demand(folder, &pins)?,
+        Pinning::Free => info!("development: the roles are not held against roles.lock"),
+    }
+    let mut roles = Vec::new();
+    for files in wanted {
+        let role = LoadedRole::load(sandbox, files)?;
+        info!(role = role.manifest.role.name, component = hex::encode(role.component_sha256), "role is loaded");
+        roles.push(Arc::new(role));
+    }
+    Ok(roles)
+}
+
+/// The manifests of a folder of roles, by the roles' names.
+pub(super) fn manifests(folder: &Path) -> Result<BTreeMap<String, Manifest>> {
+    let mut found: BTreeMap<String, Manifest> = BTreeMap::new();
+    for directory in directories(folder)? {
+        let manifest = Manifest::read(&directory.join(manifest::FILE_NAME))?;
+        let name = manifest.role.name.clone();
+        if let Some(other) = found.get(&name) {
+            let (one, two) = (other.path.display(), manifest.path.display());
+            bail!("{one} and {two} are both of the role `{name}`; rename one or remove it");
+        }
+        found.insert(name, manifest);
+    }
+    Ok(found)
+}
+
+/// The folders of roles, sorted.
+pub(super) fn directories(folder: &Path) -> Result<Vec<PathBuf>> {
     let what = || {
         format!(
             "the roles folder {} can not be read; `cargo xtask build` makes target/roles, and JUGGERNAUT_ROLES names it",
@@ -53,22 +96,4 @@ fn directories(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
-}
-
-/// An engine for the commands that look at components and run none.
-pub fn sandbox_for_tools() -> Result<Sandbox> {
-    Ok(Sandbox::new(&SandboxConfig { cache_dir: None, guests_max: 1, threads: 1 })?)
-}
-
-/// What a component imports, and what the manifest beside it says of that.
-pub fn inspect(component: &Path) -> Result<RoleReport> {
-    Ok(RoleReport::inspect(&sandbox_for_tools()?, component)?)
-}
-
-/// World, manifest and component of one role, or of each role in a folder, held against each other.
-pub fn check(folder: &Path) -> Result<Vec<RoleCheck>> {
-    let sandbox = sandbox_for_tools()?;
-    let directories =
-        if folder.join(manifest::FILE_NAME).is_file() { vec![folder.to_owned()] } else { directories(folder)? };
-    directories.iter().map(|directory| Ok(RoleCheck::check(&sandbox, directory)?)).collect()
 }

@@ -281,16 +281,34 @@ pub(super) enum WorkerCommand {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum RoleCommand {
-    /// Show what a component imports and what its manifest grants.
+    /// Show what a role's component imports and what its manifest grants.
     Inspect {
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
+        /// A role's directory, or a component; the manifest is looked for beside it.
+        #[arg(value_name = "FILE|DIR")]
+        place: PathBuf,
     },
     /// Hold world, manifest and component of each role in a folder against each other.
     Check {
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
+    /// Show what changed between two versions of a role or of a folder of roles; exits 3 if authority grew.
+    Diff {
+        #[arg(value_name = "OLD_DIR")]
+        old: PathBuf,
+        #[arg(value_name = "NEW_DIR")]
+        new: PathBuf,
+    },
+    /// Write roles.lock, the digests that `serve` demands, into a folder of roles.
+    Lock {
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        /// Write nothing; compare, and exit 1 if they differ.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Print the JSON Schema of capabilities.toml, for editors.
+    Schema,
 }
 
 #[derive(Debug, Subcommand)]

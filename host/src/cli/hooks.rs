@@ -2,19 +2,18 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::output::{Output, note, visible};
-use crate::app::{self, DevHost, DevSettings, Host, HostSettings};
+use super::output::note;
+use crate::app::{DevHost, DevSettings, Host, HostSettings, Pinning};
 use crate::config::{
     ApprovalConfig, AuditKey, CheckpointSchedule, DatabaseConfig, EgressSettings, HostConfig, WorkerConfig,
 };
 use crate::localdb;
-use crate::sandbox::{RoleCheck, RoleReport};
 
 /// How `dev` was called.
 #[derive(Clone, Debug)]
@@ -41,8 +40,8 @@ pub async fn serve(config: HostConfig) -> Result<ExitCode> {
     let HostConfig { database, server, github, model, egress, worker, approvals, audit, log: _ } = config;
     let mut stop = StopSignal::new()?;
     let other_secrets = model.api_key.map(|key| ("OPENROUTER_API_KEY".to_owned(), key)).into_iter().collect();
-    let listen = server.listen;
-    let settings = HostSettings { database, listen, github, egress, worker, approvals, audit, other_secrets };
+    let (listen, pinning) = (server.listen, Pinning::Locked);
+    let settings = HostSettings { database, listen, github, egress, worker, approvals, audit, pinning, other_secrets };
     let host = Host::start(settings).await?;
     note(&format!("listening on http://{}", host.address()));
     stop.wait().await;
@@ -94,55 +93,6 @@ pub async fn dev(options: DevOptions) -> Result<ExitCode> {
     note("stopping");
     dev.stop().await?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Shows what a component imports and what its manifest grants.
-pub fn role_inspect(file: &Path, output: Output) -> Result<ExitCode> {
-    let report = app::inspect(file)?;
-    if output.json {
-        output.line(&serde_json::to_string_pretty(&report)?)?;
-    } else {
-        print_report(&report, output)?;
-    }
-    Ok(exit(report.problems.is_empty()))
-}
-
-fn print_report(report: &RoleReport, output: Output) -> Result<()> {
-    let RoleReport { role, component, component_sha256, manifest_sha256, imports, problems } = report;
-    output.line(&format!("role       {}", visible(role.as_deref().unwrap_or("(no manifest beside it)"))))?;
-    output.line(&format!("component  {} sha256:{component_sha256}", component.display()))?;
-    if let Some(sha256) = manifest_sha256 {
-        output.line(&format!("manifest   sha256:{sha256}"))?;
-    }
-    let rows = imports.iter().map(|import| vec![visible(&import.name), import.verdict.to_owned()]).collect();
-    output.table(&["IMPORT", "VERDICT"], rows)?;
-    for problem in problems {
-        note(&format!("problem: {}", visible(problem)));
-    }
-    Ok(())
-}
-
-/// Holds world, manifest and component of each role in a folder against each other.
-pub fn role_check(folder: &Path, output: Output) -> Result<ExitCode> {
-    let checks = app::check(folder)?;
-    let passed = checks.iter().all(|check| check.problems.is_empty());
-    if output.json {
-        output.line(&serde_json::to_string_pretty(&checks)?)?;
-        return Ok(exit(passed));
-    }
-    for RoleCheck { role, world, granted, problems, component: _ } in &checks {
-        let verdict = if problems.is_empty() { "ok" } else { "REFUSED" };
-        let grants: Vec<&str> = granted.iter().map(|interface| interface.name()).collect();
-        output.line(&format!("{role}: {verdict}; {}; grants {}", visible(world), grants.join(", ")))?;
-        for problem in problems {
-            note(&format!("  problem: {}", visible(problem)));
-        }
-    }
-    Ok(exit(passed))
-}
-
-fn exit(passed: bool) -> ExitCode {
-    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Runs a command with a private database in its environment.

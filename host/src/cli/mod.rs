@@ -1,6 +1,7 @@
 //! The command line.
 //!
-//! Invariants: only [`output`] prints; exit status 0 is success, 1 a failure that was told on stderr, 2 a wrong call;
+//! Invariants: only [`output`] prints; exit status 0 is success, 1 a failure that was told on stderr, 2 a wrong call, 3
+//! (of `role diff` alone) more authority than before;
 //! `--json` prints exactly what the API answers. Tokens and migrations work on the database directly; all else that
 //! concerns tasks goes through the API.
 
@@ -14,6 +15,7 @@ mod follow;
 pub mod hooks;
 pub mod output;
 mod policy;
+mod role;
 mod sse;
 mod task;
 mod worker;
@@ -30,7 +32,8 @@ use crate::config::{
     self, ApprovalConfig, AuditKey, CheckpointSchedule, DatabaseConfig, EgressSettings, Env, HostConfig, LogConfig,
     LogFormat, WorkerConfig,
 };
-use args::{Arguments, Command, DevArguments, RoleCommand, TaskCommand};
+use crate::text;
+use args::{Arguments, Command, DevArguments, TaskCommand};
 use output::{Output, note};
 
 /// The whole program: from its arguments to its exit status.
@@ -56,7 +59,8 @@ pub fn main_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            note(&format!("error: {error:#}"));
+            // It may quote a manifest, a component or a server.
+            note(&text::visible_block(&format!("error: {error:#}")));
             ExitCode::FAILURE
         }
     }
@@ -96,8 +100,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Worker { command: args::WorkerCommand::List } => {
             worker::list(&client::Client::from_env(env)?, output).await
         }
-        Command::Role { command: RoleCommand::Inspect { file } } => hooks::role_inspect(&file, output),
-        Command::Role { command: RoleCommand::Check { folder } } => hooks::role_check(&folder, output),
+        Command::Role { command } => role::run(command, output),
         Command::Policy { command } => policy::run(command, output),
         Command::Audit { command } => audit::audit(command, output).await,
         Command::Token { command } => database::token(command, output).await,

@@ -3,18 +3,28 @@
 //! Invariant: parsing is strict. An unknown key, a wildcard wider than the schema allows or a value out of range is an
 //! error that names file, line and remedy; nothing is ignored and nothing is granted by default.
 
+mod diff;
 mod interface;
+mod lock;
+mod parameters;
 mod pattern;
+mod published;
 mod schema;
 mod web;
 
 use std::fmt;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+use toml::de::{DeTable, DeValue};
 
+pub use diff::{Change, ComponentVersion, Diff, Direction, RoleVersion, compare};
 pub use interface::{ALWAYS, Interface, PACKAGE_VERSION, WASI_ALLOWED};
+pub use lock::{LOCK_BYTES_MAX, LOCK_NAME, Mismatch, Pin, RolesLock};
+pub use parameters::{Parameter, Pattern, Section};
 pub use pattern::{BranchPattern, RepositoryPattern};
+pub use published::json_schema;
 pub use schema::{GithubMerge, GithubRead, GithubWrite, Grants, Limits, Role, Scratch, Timer};
 pub use web::{HostPattern, HttpFetch, HttpTarget, PathPrefix};
 
@@ -57,13 +67,11 @@ impl fmt::Display for ManifestError {
 impl Manifest {
     pub fn read(path: &Path) -> Result<Self, ManifestError> {
         let whole = |message: String| ManifestError { path: path.to_owned(), line: None, message };
-        let size = std::fs::metadata(path)
+        let bytes = read_bounded(path, FILE_BYTES_MAX)
             .map_err(|error| whole(format!("can not be read: {error}; a role's directory needs this file")))?
-            .len();
-        if size > FILE_BYTES_MAX {
-            return Err(whole(format!("is {size} bytes; a manifest has at most {FILE_BYTES_MAX}")));
-        }
-        let source = std::fs::read_to_string(path).map_err(|error| whole(format!("can not be read: {error}")))?;
+            .ok_or_else(|| whole(format!("is too large; a manifest has at most {FILE_BYTES_MAX} bytes")))?;
+        let source =
+            String::from_utf8(bytes).map_err(|error| whole(format!("is not UTF-8: {error}; save it as UTF-8")))?;
         Self::parse(path, source)
     }
 
@@ -75,7 +83,10 @@ impl Manifest {
         };
         let file: schema::File = toml::from_str(&source)
             .map_err(|error| at(error.span().map(|span| span.start), remedy(error.message())))?;
-        file.check().map_err(|(span, message)| at(Some(span.start), message))?;
+        file.check().map_err(|(span, message)| {
+            let offset = key_offset(&source, &message).unwrap_or(span.start);
+            at(Some(offset), message)
+        })?;
         let sha256 = Sha256::digest(source.as_bytes()).into();
         Ok(Self {
             path: path.to_owned(),
@@ -104,6 +115,30 @@ impl Manifest {
     }
 }
 
+/// The bytes of a file, or none if there are more than these. Reads once, so that what is hashed is what is used.
+pub fn read_bounded(path: &Path, bytes_max: u64) -> std::io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= bytes_max).then_some(bytes))
+}
+
+/// Where the key stands that a message begins with, such as `limits.memory_mib` or `timer.sleep_seconds_max`.
+fn key_offset(source: &str, message: &str) -> Option<usize> {
+    let (section, key) = message.split(' ').next()?.split_once('.')?;
+    let root = DeTable::parse(source).ok()?;
+    let grants = || table(root.get_ref(), "grants");
+    let section = table(root.get_ref(), section).or_else(|| table(grants()?, section))?;
+    section.iter().find(|(name, _)| name.get_ref() == key).map(|(name, _)| name.span().start)
+}
+
+fn table<'a, 'i>(table: &'a DeTable<'i>, name: &str) -> Option<&'a DeTable<'i>> {
+    let (_, value) = table.iter().find(|(key, _)| key.get_ref() == name)?;
+    match value.get_ref() {
+        DeValue::Table(table) => Some(table),
+        _ => None,
+    }
+}
+
 fn line_of(source: &str, offset: usize) -> usize {
     source.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count() + 1
 }
@@ -112,10 +147,16 @@ fn line_of(source: &str, offset: usize) -> usize {
 fn remedy(message: &str) -> String {
     if message.starts_with("unknown field") {
         format!("{message}; correct the spelling or remove the line: nothing unknown is ignored")
+    } else if message.starts_with("missing field") {
+        format!("{message}; add it: nothing has a default")
     } else {
         message.to_owned()
     }
 }
 
 #[cfg(test)]
+mod schema_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod version_tests;

@@ -1,10 +1,12 @@
 //! The only wildcards that a manifest knows: `owner/*` for repositories and `prefix/*` for branches.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::repo::{Branch, Repository};
+use crate::repo::{BRANCH_BYTES_MAX, Branch, Repository};
 
 /// `owner/name`, or `owner/*` for all repositories of one owner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +22,29 @@ impl RepositoryPattern {
             Self::One(one) => one == repository,
             Self::AllOf { owner } => owner == repository.owner(),
         }
+    }
+
+    /// Whether all that the other one matches is matched by this one.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (one, Self::One(repository)) => one.matches(repository),
+            (Self::AllOf { owner }, Self::AllOf { owner: other }) => owner == other,
+            (Self::One(_), Self::AllOf { .. }) => false,
+        }
+    }
+}
+
+impl JsonSchema for RepositoryPattern {
+    fn schema_name() -> Cow<'static, str> {
+        "RepositoryPattern".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "`owner/name`, or `owner/*` for all repositories of one owner. No wider wildcard exists.",
+            "type": "string",
+            "pattern": r"^[A-Za-z0-9_-]{1,39}/([A-Za-z0-9._-]{1,100}|\*)$",
+        })
     }
 }
 
@@ -69,6 +94,32 @@ impl BranchPattern {
                 branch.as_str().strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('/'))
             }
         }
+    }
+
+    /// Whether all that the other one matches is matched by this one.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (one, Self::One(branch)) => one.matches(branch),
+            (Self::Below { prefix }, Self::Below { prefix: other }) => {
+                other.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            }
+            (Self::One(_), Self::Below { .. }) => false,
+        }
+    }
+}
+
+impl JsonSchema for BranchPattern {
+    fn schema_name() -> Cow<'static, str> {
+        "BranchPattern".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A branch, or `prefix/*` for all below a prefix. No wider wildcard exists.",
+            "type": "string",
+            "pattern": r"^[A-Za-z0-9_][A-Za-z0-9._/-]*(/\*)?$",
+            "maxLength": BRANCH_BYTES_MAX + 2,
+        })
     }
 }
 

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use super::*;
 
-const GOOD: &str = r#"
+pub(super) const GOOD: &str = r#"
 [role]
 name = "executor"
 worker_type = "executor"
@@ -24,7 +24,7 @@ branches = ["feature/*"]
 bases = ["main"]
 "#;
 
-fn parse(source: &str) -> Result<Manifest, String> {
+pub(super) fn parse(source: &str) -> Result<Manifest, String> {
     Manifest::parse(Path::new("roles/x/capabilities.toml"), source.to_owned()).map_err(|error| error.to_string())
 }
 
@@ -51,7 +51,25 @@ fn mistakes_name_file_line_and_remedy() {
         ("wall_ms = 1000\n", "", "missing field `wall_ms`"),
         ("branches = [\"feature/*\"]", "branches = []", "github-write.branches is empty"),
         ("task_types = [\"code\"]", "task_types = []", "role.task_types is empty"),
-        ("name = \"executor\"", "name = \"../x\"", "role.name"),
+        ("name = \"executor\"", "name = \"../x\"", "capabilities.toml:3: role.name"),
+        ("memory_mib = 64", "memory_mib = 0", "capabilities.toml:9: limits.memory_mib = 0"),
+        ("bases = [\"main\"]", "bases = []", "capabilities.toml:20: github-write.bases is empty"),
+        (
+            "bases = [\"main\"]",
+            "bases = [\"a\", \"main\", \"a\"]",
+            "capabilities.toml:20: github-write.bases names a twice",
+        ),
+        ("\"demo/*\"", "\"octo/hello\"", "github-write.repositories names octo/hello twice; remove one"),
+        ("task_types = [\"code\"]", "task_types = [\"code\", \"code\"]", "role.task_types names code twice"),
+        ("task_types = [\"code\"]", "task_types = [\"*\"]", "capabilities.toml:6: role.task_types holds \"*\""),
+        ("description = \"x\"", "description = \"\"", "role.description must have 1 to 200 characters"),
+        (
+            "description = \"x\"",
+            "description = \"safe \u{202e}lla\"",
+            "capabilities.toml:5: role.description holds control or invisible characters: \"safe <U+202E>lla\"",
+        ),
+        ("bases = [\"main\"]", "bases = [\"main\"]\nbases = [\"x\"]", "duplicate key"),
+        ("[grants.github-write]", "[grants.timer]\n[grants.github-write]", "missing field `sleep_seconds_max`; add it"),
     ] {
         let source = GOOD.replacen(was, becomes, 1);
         assert_ne!(source, GOOD, "{was}");

@@ -1,8 +1,10 @@
 //! `[grants.http-fetch]`: which hosts, methods and paths, within which limits.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
@@ -43,26 +45,38 @@ const SHARED: &[&str] = &[
 const SECOND_LEVEL: &[&str] = &["ac", "co", "com", "edu", "go", "gob", "gov", "mil", "ne", "net", "nom", "or", "org"];
 
 /// Look at the web: GET and HEAD.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HttpFetch {
     /// Largest answer, KiB, 1 to 4,096.
+    #[schemars(range(min = 1, max = 4096))]
     pub response_kib_max: u32,
     /// Longest fetch with all its redirects, milliseconds, 100 to 60,000.
+    #[schemars(range(min = 100, max = 60_000))]
     pub timeout_ms_max: u64,
     /// One table `[[grants.http-fetch.targets]]` for each host, 1 to 64.
+    #[schemars(with = "Vec<HttpTarget>", length(min = 1, max = 64))]
     pub targets: Vec<Spanned<HttpTarget>>,
 }
 
 /// A host, and what may be asked of it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HttpTarget {
     pub host: HostPattern,
     /// `"GET"` and `"HEAD"`.
+    #[schemars(schema_with = "safe_methods")]
     pub methods: Vec<Method>,
     /// Prefixes, 1 to 64: `/v1/` is all below it, `/v1` also itself, `/` the whole host.
+    #[schemars(length(min = 1, max = 64))]
     pub paths: Vec<PathPrefix>,
+}
+
+fn safe_methods(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "description": "`\"GET\"` and `\"HEAD\"`.",
+        "type": "array", "minItems": 1, "items": { "type": "string", "enum": ["GET", "HEAD"] },
+    })
 }
 
 impl HttpFetch {
@@ -106,6 +120,13 @@ impl HostPattern {
         self.port == target.port() && self.matches_host(target)
     }
 
+    /// Whether all that the other one matches is matched by this one.
+    pub fn covers(&self, other: &Self) -> bool {
+        let below = || other.host.split_once('.').is_some_and(|(_, above)| above == self.host);
+        self == other
+            || (self.wildcard && !other.wildcard && self.port == other.port && below() && !is_address(&other.host))
+    }
+
     fn matches_host(&self, target: &WebTarget) -> bool {
         let host = target.host();
         if !self.wildcard {
@@ -135,6 +156,24 @@ impl TryFrom<String> for HostPattern {
             return Err(bad("has a wildcard for names that anybody can have; name the hosts one by one"));
         }
         Ok(Self { wildcard, host, port })
+    }
+}
+
+fn is_address(host: &str) -> bool {
+    host.parse::<std::net::Ipv4Addr>().is_ok() || host.starts_with('[')
+}
+
+impl JsonSchema for HostPattern {
+    fn schema_name() -> Cow<'static, str> {
+        "HostPattern".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "`docs.rs`, or `*.example.org` for the names one level below; with `:PORT` where it is not 443.",
+            "type": "string",
+            "pattern": r"^(\*\.)?[a-z0-9._:\[\]-]+$",
+        })
     }
 }
 
@@ -173,6 +212,27 @@ impl PathPrefix {
     pub fn matches(&self, target: &WebTarget) -> bool {
         let Some(rest) = target.path().strip_prefix(self.0.as_str()) else { return false };
         rest.is_empty() || rest.starts_with('/') || self.0.ends_with('/')
+    }
+}
+
+impl PathPrefix {
+    /// Whether all that the other one matches is matched by this one.
+    pub fn covers(&self, other: &Self) -> bool {
+        let Some(rest) = other.0.strip_prefix(self.0.as_str()) else { return false };
+        rest.is_empty() || rest.starts_with('/') || self.0.ends_with('/')
+    }
+}
+
+impl JsonSchema for PathPrefix {
+    fn schema_name() -> Cow<'static, str> {
+        "PathPrefix".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A plain prefix, as it reads once decoded: `/v1/` is all below it, `/v1` also itself.",
+            "type": "string", "maxLength": PREFIX_BYTES_MAX, "pattern": "^/[^*?#%]*$",
+        })
     }
 }
 
@@ -240,6 +300,24 @@ mod tests {
         assert!(host("127.0.0.1:80").unwrap().matches(&url("http://127.0.0.1/")));
         assert!(!host("127.0.0.1").unwrap().matches(&url("http://127.0.0.1/")), "443 is meant where no port is named");
         assert!(host("xn--bcher-kva.example").unwrap().matches(&url("https://bücher.example/")));
+    }
+
+    #[test]
+    fn what_covers_another_matches_all_of_it() {
+        let covers = |one: &str, other: &str| host(one).unwrap().covers(&host(other).unwrap());
+        assert!(covers("*.example.org", "a.example.org") && covers("docs.rs", "docs.rs"));
+        for (one, other) in [
+            ("a.example.org", "*.example.org"),
+            ("*.example.org", "example.org"),
+            ("*.example.org", "*.a.example.org"),
+            ("*.example.org", "a.example.org:8443"),
+            ("docs.rs", "docs.rs:8443"),
+        ] {
+            assert!(!covers(one, other), "{one} {other}");
+        }
+        let prefix = |text: &str| PathPrefix::try_from(text.to_owned()).unwrap();
+        assert!(prefix("/").covers(&prefix("/v1")) && prefix("/v1").covers(&prefix("/v1/")));
+        assert!(!prefix("/v1/").covers(&prefix("/v1")) && !prefix("/v1").covers(&prefix("/v1a")));
     }
 
     #[test]

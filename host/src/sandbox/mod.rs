@@ -26,7 +26,7 @@ mod state;
 mod world;
 
 pub use engine::{Sandbox, SandboxConfig, SandboxError};
-pub use role::{LoadedRole, RoleError, RoleReport};
+pub use role::{LoadedRole, RoleError, RoleFiles, RoleReport};
 pub use run::{RunEnd, RunError, RunInput};
 pub use state::Services;
 pub use world::RoleCheck;

@@ -14,11 +14,42 @@ use super::bindings::EveryCapabilityPre;
 use super::engine::Sandbox;
 use super::imports;
 use super::state::RunState;
-use crate::manifest::{self, Interface, Manifest, ManifestError};
+use crate::manifest::{self, Interface, Manifest, ManifestError, Section};
 
 /// Largest component that is loaded.
 const COMPONENT_BYTES_MAX: u64 = 64 << 20;
 const HOST_PACKAGE: &str = "juggernaut:host/";
+
+/// The files of a role.
+///
+/// Invariant: they are read once. What is held against `roles.lock`, what is compiled and what a run records as its
+/// digests are the same bytes.
+pub struct RoleFiles {
+    pub manifest: Manifest,
+    pub component_sha256: [u8; 32],
+    path: PathBuf,
+    component: Vec<u8>,
+}
+
+impl std::fmt::Debug for RoleFiles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RoleFiles").field("component", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl RoleFiles {
+    /// Reads `<directory>/capabilities.toml` and the component beside it.
+    pub fn read(directory: &Path) -> Result<Self, RoleError> {
+        Self::beside(Manifest::read(&directory.join(manifest::FILE_NAME))?)
+    }
+
+    /// Reads the component that lies beside a manifest.
+    pub fn beside(manifest: Manifest) -> Result<Self, RoleError> {
+        let path = manifest.path.with_file_name(format!("{}.wasm", manifest.role.name));
+        let (component, component_sha256) = read_component(&path)?;
+        Ok(Self { manifest, component_sha256, path, component })
+    }
+}
 
 /// A role that may run.
 pub struct LoadedRole {
@@ -43,8 +74,8 @@ pub enum RoleError {
     Manifest(#[from] ManifestError),
     #[error("component {path} can not be read: {cause}; `cargo xtask build` puts it there", path = path.display())]
     Unreadable { path: PathBuf, cause: std::io::Error },
-    #[error("component {path} is {bytes} bytes; at most {COMPONENT_BYTES_MAX} are loaded", path = path.display())]
-    TooLarge { path: PathBuf, bytes: u64 },
+    #[error("component {path} is too large; at most {COMPONENT_BYTES_MAX} bytes are loaded: strip it", path = path.display())]
+    TooLarge { path: PathBuf },
     #[error("{path} is not a WebAssembly component: {cause:#}; build it with `cargo build --target wasm32-wasip2`", path = path.display())]
     NotAComponent { path: PathBuf, cause: anyhow::Error },
     #[error("role `{role}` is refused:\n{}", .problems.iter().map(|problem| format!("  - {problem}")).collect::<Vec<_>>().join("\n"))]
@@ -60,6 +91,8 @@ pub struct RoleReport {
     pub component: PathBuf,
     pub component_sha256: String,
     pub manifest_sha256: Option<String>,
+    /// What the manifest says: the role, its limits, and each grant with its parameters.
+    pub manifest: Vec<Section>,
     pub imports: Vec<ImportReport>,
     pub problems: Vec<String>,
 }
@@ -73,11 +106,10 @@ pub struct ImportReport {
 }
 
 impl LoadedRole {
-    /// Loads `<directory>/capabilities.toml` and the component beside it.
-    pub fn load(sandbox: &Sandbox, directory: &Path) -> Result<Self, RoleError> {
-        let manifest = Manifest::read(&directory.join(manifest::FILE_NAME))?;
-        let path = directory.join(format!("{}.wasm", manifest.role.name));
-        let (component, component_sha256) = compile(sandbox, &path)?;
+    /// Compiles a component and holds it against its manifest.
+    pub fn load(sandbox: &Sandbox, files: RoleFiles) -> Result<Self, RoleError> {
+        let RoleFiles { manifest, component_sha256, path, component } = files;
+        let component = compile(sandbox, &path, &component)?;
         let (_, problems) = judge_imports(sandbox, &component, Some(&manifest));
         let role = manifest.role.name.clone();
         if !problems.is_empty() {
@@ -93,34 +125,42 @@ impl LoadedRole {
 }
 
 impl RoleReport {
-    /// Looks at a component, with the manifest beside it if there is one.
-    pub fn inspect(sandbox: &Sandbox, component: &Path) -> Result<Self, RoleError> {
-        let beside = component.with_file_name(manifest::FILE_NAME);
-        let manifest = if beside.exists() { Some(Manifest::read(&beside)?) } else { None };
-        let (compiled, sha256) = compile(sandbox, component)?;
+    /// Looks at a role's directory, or at a component with the manifest beside it if there is one.
+    pub fn inspect(sandbox: &Sandbox, place: &Path) -> Result<Self, RoleError> {
+        let (manifest, component) = if place.is_dir() {
+            let manifest = Manifest::read(&place.join(manifest::FILE_NAME))?;
+            let component = place.join(format!("{}.wasm", manifest.role.name));
+            (Some(manifest), component)
+        } else {
+            let beside = place.with_file_name(manifest::FILE_NAME);
+            (if beside.exists() { Some(Manifest::read(&beside)?) } else { None }, place.to_owned())
+        };
+        let (binary, sha256) = read_component(&component)?;
+        let compiled = compile(sandbox, &component, &binary)?;
         let (imports, problems) = judge_imports(sandbox, &compiled, manifest.as_ref());
         Ok(Self {
             role: manifest.as_ref().map(|manifest| manifest.role.name.clone()),
-            component: component.to_owned(),
+            component,
             component_sha256: hex::encode(sha256),
             manifest_sha256: manifest.as_ref().map(|manifest| hex::encode(manifest.sha256)),
+            manifest: manifest.as_ref().map(Manifest::sections).unwrap_or_default(),
             imports,
             problems,
         })
     }
 }
 
-fn compile(sandbox: &Sandbox, path: &Path) -> Result<(Component, [u8; 32]), RoleError> {
-    let unreadable = |cause| RoleError::Unreadable { path: path.to_owned(), cause };
-    let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
-    if bytes > COMPONENT_BYTES_MAX {
-        return Err(RoleError::TooLarge { path: path.to_owned(), bytes });
-    }
-    let binary = std::fs::read(path).map_err(unreadable)?;
+fn read_component(path: &Path) -> Result<(Vec<u8>, [u8; 32]), RoleError> {
+    let binary = manifest::read_bounded(path, COMPONENT_BYTES_MAX)
+        .map_err(|cause| RoleError::Unreadable { path: path.to_owned(), cause })?
+        .ok_or_else(|| RoleError::TooLarge { path: path.to_owned() })?;
     let sha256 = Sha256::digest(&binary).into();
-    let component = Component::from_binary(&sandbox.engine, &binary)
-        .map_err(|cause| RoleError::NotAComponent { path: path.to_owned(), cause: cause.into() })?;
-    Ok((component, sha256))
+    Ok((binary, sha256))
+}
+
+fn compile(sandbox: &Sandbox, path: &Path, binary: &[u8]) -> Result<Component, RoleError> {
+    Component::from_binary(&sandbox.engine, binary)
+        .map_err(|cause| RoleError::NotAComponent { path: path.to_owned(), cause: cause.into() })
 }
 
 fn judge_imports(

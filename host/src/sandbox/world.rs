@@ -7,7 +7,7 @@ use serde::Serialize;
 use wit_parser::{PackageId, Resolve, SourceMap, WorldItem};
 
 use super::engine::Sandbox;
-use super::role::{LoadedRole, RoleError, RoleReport};
+use super::role::{LoadedRole, RoleError, RoleFiles, RoleReport};
 use crate::manifest::{self, Interface, Manifest};
 
 /// The package that this host serves, as it was when the host was built.
@@ -63,7 +63,7 @@ impl RoleCheck {
         };
         // Only what passed so far: a refusal to link would repeat it in other words.
         if problems.is_empty()
-            && let Err(error) = LoadedRole::load(sandbox, directory)
+            && let Err(error) = RoleFiles::read(directory).and_then(|files| LoadedRole::load(sandbox, files))
         {
             problems.push(error.to_string());
         }

@@ -7,23 +7,41 @@ use std::path::{Path, PathBuf};
 
 /// Each module and what it may use, from the top down: a module uses only what stands further below.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("cli", &["app", "http", "localdb", "db", "sandbox", "policy", "task", "repo", "config"]),
+    ("cli", &["app", "http", "localdb", "verification", "db", "sandbox", "policy", "task", "repo", "config"]),
     (
         "app",
         &[
-            "worker", "http", "localdb", "db", "sandbox", "github", "egress", "policy", "manifest", "journal", "task",
-            "repo", "config",
+            "worker",
+            "http",
+            "localdb",
+            "verification",
+            "db",
+            "sandbox",
+            "github",
+            "egress",
+            "policy",
+            "manifest",
+            "journal",
+            "task",
+            "repo",
+            "config",
         ],
     ),
-    ("worker", &["db", "sandbox", "evidence", "github", "policy", "manifest", "journal", "task", "repo"]),
+    (
+        "worker",
+        &["verification", "db", "sandbox", "evidence", "github", "policy", "manifest", "journal", "task", "repo"],
+    ),
     ("http", &["db", "policy", "task", "repo"]),
     ("localdb", &[]),
+    // What the worker and `evidence verify` ask of the world.
+    ("verification", &["db", "evidence", "github", "task", "repo"]),
     // All SQL. `config` for how the database is reached.
     ("db", &["evidence", "journal", "task", "repo", "config"]),
     // Never db, http or worker: what a run writes down leaves by channel.
     ("sandbox", &["github", "egress", "policy", "manifest", "journal", "task", "repo", "web"]),
     // `github` for the shape of a pull request; no call is made.
-    ("evidence", &["github", "journal", "task", "repo"]),
+    // `web` for the one spelling of a URL.
+    ("evidence", &["github", "journal", "task", "repo", "web"]),
     // `policy` for the authority to change anything.
     ("github", &["policy", "repo"]),
     // `policy` for its answer to each hop.

@@ -20,5 +20,6 @@ pub mod policy;
 pub mod repo;
 pub mod sandbox;
 pub mod task;
+pub mod verification;
 pub mod web;
 pub mod worker;

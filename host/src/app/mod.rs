@@ -9,6 +9,6 @@ mod roles;
 mod sweeper;
 
 pub use dev::{DevHost, DevSettings};
-pub use host::{Host, HostSettings};
+pub use host::{Host, HostSettings, github};
 pub use policies::{Tested, explain_call, not_in_force, test_cases, validated};
 pub use roles::{check, inspect, sandbox_for_tools};

@@ -18,7 +18,7 @@ use crate::http::{CreatedToken, Page};
 const PRINCIPAL: &str = "command-line";
 const TOKENS_SHOWN_MAX: u32 = 200;
 
-async fn connect() -> anyhow::Result<Db> {
+pub(super) async fn connect() -> anyhow::Result<Db> {
     let config = DatabaseConfig::from_env(Env(&config::process))?;
     Db::connect(&config).await.context("DATABASE_URL: check that the database is running and may be reached from here")
 }

@@ -7,6 +7,7 @@
 mod args;
 mod client;
 mod database;
+mod evidence;
 mod follow;
 pub mod hooks;
 pub mod output;
@@ -91,6 +92,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Role { command: RoleCommand::Inspect { file } } => hooks::role_inspect(&file, output),
         Command::Role { command: RoleCommand::Check { folder } } => hooks::role_check(&folder, output),
         Command::Policy { command } => policy::run(command, output),
+        Command::Evidence { command } => evidence::run(command, output).await,
         Command::Token { command } => database::token(command, output).await,
         Command::DevDatabase { home, command } => hooks::dev_database(home, command).await,
     }

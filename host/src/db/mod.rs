@@ -3,6 +3,7 @@
 //! Invariants: no SQL outside this module; every list has a limit; a change that a person asked for and its line in
 //! the execution log are one transaction; what a caller can act on is a variant of [`DbError`], not a driver's error.
 
+pub mod completed;
 mod error;
 pub mod journal;
 pub mod logs;

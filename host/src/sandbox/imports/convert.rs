@@ -1,13 +1,16 @@
 //! Between the host's types and those generated from WIT.
 
 use crate::github;
-use crate::repo::Repository;
+use crate::repo::{Repository, Sha};
 use crate::sandbox::bindings::juggernaut::host::github_read as wit;
 use crate::sandbox::bindings::juggernaut::host::{outcomes, types};
 use crate::sandbox::calls::{CallError, GuestError};
 use crate::sandbox::run::RunEnd;
 use crate::sandbox::state::RunState;
-use crate::task::{Answer, Claim, Failure, Proof, REASON_BYTES_MAX};
+use crate::task::{
+    Answer, Claim, ClaimedCheck, ClaimedDocument, ClaimedSuite, Failure, Observation, Proof, REASON_BYTES_MAX,
+    SuiteSource, TestCounts,
+};
 
 impl types::Host for RunState {
     fn convert_error(&mut self, error: CallError) -> wasmtime::Result<types::Error> {
@@ -92,10 +95,7 @@ pub(in crate::sandbox) fn run_end(outcome: outcomes::Outcome) -> RunEnd {
     match outcome {
         outcomes::Outcome::Completed(evidence) => RunEnd::Completed(Claim {
             summary: evidence.summary.replace('\0', "\u{2400}"),
-            proof: evidence.proof.map(|outcomes::Proof::MergedPullRequest(name)| Proof::MergedPullRequest {
-                repository: Repository::parse(&name.repository).map_err(|error| error.to_string()),
-                number: name.number,
-            }),
+            proof: evidence.proof.map(proof),
             answers: (evidence.answers.into_iter())
                 .map(|answer| Answer { criterion: answer.criterion, steps: answer.steps })
                 .collect(),
@@ -106,4 +106,48 @@ pub(in crate::sandbox) fn run_end(outcome: outcomes::Outcome) -> RunEnd {
             RunEnd::Failed(Failure { reason, retriable: failure.retriable })
         }
     }
+}
+
+fn proof(claimed: outcomes::Proof) -> Proof {
+    match claimed {
+        outcomes::Proof::MergedPullRequest(name) => {
+            Proof::MergedPullRequest { repository: repository(&name.repository), number: name.number }
+        }
+        outcomes::Proof::TestResults(suites) => Proof::TestResults(suites.into_iter().map(suite).collect()),
+        outcomes::Proof::VerificationReport(checks) => {
+            Proof::VerificationReport(checks.into_iter().map(check).collect())
+        }
+        outcomes::Proof::CitedSummary(sources) => Proof::CitedSummary(sources),
+        outcomes::Proof::Document(outcomes::DocumentLocation::Url(url)) => Proof::Document(ClaimedDocument::Url(url)),
+        outcomes::Proof::Document(outcomes::DocumentLocation::File(file)) => {
+            let outcomes::DocumentFile { repository: name, path, reference, sha256 } = file;
+            Proof::Document(ClaimedDocument::File { repository: repository(&name), path, reference, sha256 })
+        }
+    }
+}
+
+fn suite(claimed: outcomes::TestSuite) -> ClaimedSuite {
+    let outcomes::TestSuite { name, passed, failed, skipped, source } = claimed;
+    let source = match source {
+        outcomes::SuiteSource::CheckRun(run) => SuiteSource::CheckRun {
+            repository: repository(&run.repository),
+            sha: Sha::parse(&run.sha).map_err(|error| error.to_string()),
+            name: run.name,
+        },
+        outcomes::SuiteSource::JunitReport(step) => SuiteSource::JunitReport { step },
+    };
+    ClaimedSuite { name, counts: TestCounts { passed, failed, skipped }, source }
+}
+
+fn check(claimed: outcomes::ReportCheck) -> ClaimedCheck {
+    let outcomes::ReportCheck { name, step, observation, expected, actual } = claimed;
+    let observation = match observation {
+        outcomes::Observation::Value(pointer) => Observation::Value(pointer),
+        outcomes::Observation::BodyContains(text) => Observation::BodyContains(text),
+    };
+    ClaimedCheck { name, step, observation, expected, actual }
+}
+
+fn repository(name: &str) -> Result<Repository, String> {
+    Repository::parse(name).map_err(|error| error.to_string())
 }

@@ -6,13 +6,20 @@ use super::{
     Accepted, Answered, CriterionVerdict, Details, Refusal, StepRef, VerdictMark, Verified, World, criteria, document,
     merge, refuse, research, tests_run, verification,
 };
-use crate::task::{Claim, EvidenceKind, Proof, SUMMARY_BYTES_MAX, Task};
+use crate::task::{Claim, EvidenceKind, Proof, REASON_BYTES_MAX, SUMMARY_BYTES_MAX, Task};
 
 /// Of the role's words, in a refusal.
 const QUOTED_CHARS_MAX: usize = 80;
 
-/// Whether the claim holds, and on what.
+/// Whether the claim holds, and on what. A reason quotes what the role wrote, and is cut like a reason of the role's own.
 pub fn judge(task: &Task, claim: &Claim, world: &World) -> Result<Accepted, Refusal> {
+    judge_whole(task, claim, world).map_err(|Refusal(mut reason)| {
+        reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
+        Refusal(reason)
+    })
+}
+
+fn judge_whole(task: &Task, claim: &Claim, world: &World) -> Result<Accepted, Refusal> {
     if claim.summary.len() > SUMMARY_BYTES_MAX {
         return refuse(format!("the summary is longer than {SUMMARY_BYTES_MAX} bytes"));
     }

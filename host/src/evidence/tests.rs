@@ -7,6 +7,7 @@ use crate::journal::{Effect, Outcome};
 use crate::task::{Answer, Attempt, Claim, Criterion, EvidenceKind, Priority, Proof, Risk, Task, TaskId};
 
 mod kinds;
+mod stored;
 
 fn sha(digit: &str) -> Sha {
     Sha::parse(&digit.repeat(40)).unwrap()

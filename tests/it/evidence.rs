@@ -5,6 +5,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::fetch::Web;
 use crate::support::{CliOutput, Host, LIMIT, Options, RolesDir, code_task, juggernaut};
 
 const REPORT: &str = "<testsuite><testcase/><testcase><failure/></testcase><testcase><skipped/></testcase></testsuite>";
@@ -171,6 +172,33 @@ async fn a_document_is_where_it_is_said_to_be() {
     ] {
         is_refused(&host, told("documentation", calls, &claimed), because).await;
     }
+}
+
+#[tokio::test]
+async fn what_was_fetched_is_cited_and_answers() {
+    let web = Web::start().await;
+    let roles = RolesDir::with(&["reporter"]);
+    roles.edit("reporter", "127.0.0.1:1\"", &format!("127.0.0.1:{}\"", web.address.port()));
+    let host = Host::start(Options::default().roles(roles).env("JUGGERNAUT_EGRESS_LOOPBACK", "allow")).await;
+    let (page, gone) = (web.url("/open/a"), web.url("/open/missing"));
+    let calls = json!([{"call": "fetch", "url": page}, {"call": "fetch", "url": gone}]);
+    let claim = |cited: &str, sources: Value| json!({"kind": "cited-summary", "summary": format!("{SUMMARY} ({cited})"), "sources": sources, "answers": [[0]]});
+    let wants = |mut draft: Value, status: u16| {
+        draft["acceptance_criteria"] = json!([{"type": "http-status", "url": page, "status": status}]);
+        draft
+    };
+    let truth = told("research", &calls, &claim(&page, json!([0])));
+    let done = completes(&host, wants(truth.clone(), 200)).await;
+    // SHA-256 of `hello`.
+    let hello = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824, 5 bytes";
+    says(&done, &format!("- Source {page}, {hello}"));
+    assert_eq!(done["evidence"]["criteria"][0]["answered"], "verified");
+    is_refused(&host, wants(truth, 404), "answered with 200 in step 0, not with 404").await;
+    is_refused(&host, wants(told("research", &calls, &claim(&gone, json!([1]))), 200), "answered with 404").await;
+    let document = |url: &str| told("documentation", &calls, &json!({"kind": "document-url", "url": url}));
+    says(&completes(&host, document(&page)).await, &format!("Document: {page}, which answered in step 0"));
+    is_refused(&host, document(&gone), "answered with 404 in step 1").await;
+    is_refused(&host, document(&web.url("/open/b")), "no call of this attempt fetched").await;
 }
 
 async fn verify(host: &Host, arguments: &[&str]) -> CliOutput {

@@ -119,13 +119,9 @@ impl Looking<'_> {
     }
 
     async fn document(&self, claimed: &ClaimedDocument, world: &mut World) -> Result<(), Stop> {
-        match claimed {
-            // The journal shows how it answered. A look of the host's own would go here, into the world.
-            ClaimedDocument::Url(_) => {}
-            ClaimedDocument::File { repository: Ok(repository), path, reference, .. } => {
-                world.document = document(self.github(repository)?, repository, path, reference).await?;
-            }
-            ClaimedDocument::File { repository: Err(_), .. } => {}
+        // How a URL answered, the journal shows. A look of the host's own would go here, into the world.
+        if let ClaimedDocument::File { repository: Ok(repository), path, reference, .. } = claimed {
+            world.document = document(self.github(repository)?, repository, path, reference).await?;
         }
         Ok(())
     }

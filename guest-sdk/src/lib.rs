@@ -37,7 +37,7 @@ mod start;
 
 use bindings::juggernaut::host;
 
-pub use evidence::Evidence;
+pub use evidence::{Check, Evidence, TestCounts, TestSuite};
 pub use failure::Failure;
 pub use host::task::{Assignment, Criterion, Level, Risk};
 pub use host::types::{Error, RetryHint};

@@ -24,5 +24,6 @@ pub mod sandbox;
 pub mod secrets;
 pub mod task;
 pub mod text;
+pub mod verification;
 pub mod web;
 pub mod worker;

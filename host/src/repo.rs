@@ -227,7 +227,7 @@ fn has_extension(name: &str, extension: &str) -> bool {
 }
 
 /// Zero-width and bidirectional characters: they make one path look like another.
-fn is_invisible(c: char) -> bool {
+pub fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{00ad}')
 }
 

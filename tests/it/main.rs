@@ -13,6 +13,7 @@ mod cli;
 mod code_task;
 mod crash;
 mod dependencies;
+mod evidence;
 mod fetch;
 mod lifecycle;
 mod policy;

@@ -177,7 +177,8 @@ fn sandbox_config(worker: &WorkerConfig) -> SandboxConfig {
     }
 }
 
-fn github(settings: &GitHubSettings) -> Result<Option<GitHub>> {
+/// The client, where a token is configured.
+pub fn github(settings: &GitHubSettings) -> Result<Option<GitHub>> {
     let GitHubSettings { api_url, token } = settings.clone();
     if token.is_none() {
         warn!("GITHUB_TOKEN is not set: calls to GitHub answer `unavailable`");

@@ -14,7 +14,7 @@ mod sweeper;
 
 pub use audit::new_audit_seed;
 pub use dev::{DevHost, DevSettings};
-pub use host::{Host, HostSettings};
+pub use host::{Host, HostSettings, github};
 pub use lock::{check_lock, lock_roles};
 pub use policies::{Tested, explain_call, not_in_force, test_cases, validated};
 pub use review::{check, diff, inspect, sandbox_for_tools};

@@ -64,6 +64,11 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: PolicyCommand,
     },
+    /// Look again at what completed tasks stand on, with the database (DATABASE_URL) and GitHub (GITHUB_TOKEN).
+    Evidence {
+        #[command(subcommand)]
+        command: EvidenceCommand,
+    },
     /// Manage the API's tokens, in the database (DATABASE_URL) itself.
     Token {
         #[command(subcommand)]
@@ -349,6 +354,39 @@ pub(super) struct ExplainArguments {
 }
 
 #[derive(Debug, Subcommand)]
+pub(super) enum EvidenceCommand {
+    /// Ask the world again. The exit status is 0 only if the evidence of each task was seen to hold.
+    Verify {
+        /// Tasks completed within this time: a number and d, h or m.
+        #[arg(long, value_name = "TIME", default_value = "7d", value_parser = span)]
+        since: time::Duration,
+        /// This task alone, whenever it was completed.
+        #[arg(long, value_name = "ID", conflicts_with = "since")]
+        task: Option<TaskId>,
+    },
+}
+
+/// Days, hours or minutes, at most a hundred years.
+fn span(text: &str) -> Result<time::Duration, String> {
+    const DAYS_MAX: i64 = 36_500;
+    let usage = || "it is not a number and d, h or m, for example 7d".to_owned();
+    let unit = text.chars().next_back().ok_or_else(usage)?;
+    let minutes = match unit {
+        'd' => 24 * 60,
+        'h' => 60,
+        'm' => 1,
+        _ => return Err(usage()),
+    };
+    let count: u32 = text[..text.len() - unit.len_utf8()].parse().map_err(|_| usage())?;
+    let span = time::Duration::minutes(i64::from(count) * minutes);
+    if count == 0 || span.whole_days() > DAYS_MAX {
+        Err(format!("it is not within 1m and {DAYS_MAX}d"))
+    } else {
+        Ok(span)
+    }
+}
+
+#[derive(Debug, Subcommand)]
 pub(super) enum TokenCommand {
     /// Create a token; its secret is shown this once.
     Create {
@@ -414,6 +452,15 @@ mod tests {
         assert_eq!(forge_seed("acme/demo=/tmp/x").unwrap(), ("acme/demo".to_owned(), PathBuf::from("/tmp/x")));
         for wrong in ["acme/demo", "acme=/tmp", "acme/demo="] {
             assert!(forge_seed(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_span_has_a_unit() {
+        assert_eq!(span("7d"), Ok(time::Duration::days(7)));
+        assert_eq!(span("90m"), Ok(time::Duration::minutes(90)));
+        for wrong in ["", "7", "d", "-1d", "0h", "7w", "7ö", "4294967295d", "1.5h"] {
+            assert!(span(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -11,6 +11,7 @@ mod args;
 mod audit;
 mod client;
 mod database;
+mod evidence;
 mod follow;
 pub mod hooks;
 pub mod output;
@@ -103,6 +104,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Role { command } => role::run(command, output),
         Command::Policy { command } => policy::run(command, output),
         Command::Audit { command } => audit::audit(command, output).await,
+        Command::Evidence { command } => evidence::run(command, output).await,
         Command::Token { command } => database::token(command, output).await,
         Command::DevDatabase { home, command } => hooks::dev_database(home, command).await,
     }

@@ -9,6 +9,7 @@ mod audit;
 pub mod audit_read;
 #[cfg(test)]
 mod audited;
+pub mod completed;
 mod error;
 pub mod journal;
 pub mod logs;

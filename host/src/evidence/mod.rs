@@ -3,11 +3,28 @@
 //! Invariant: pure. The worker gathers what the host itself can see ([`World`]); a role's words are compared with it
 //! and prove nothing. What is accepted is stored as [`Verified`], with the journal steps that it stands on.
 
+mod criteria;
+mod document;
 mod judge;
+mod junit;
+mod merge;
+mod observed;
+mod recheck;
 mod report;
+mod research;
+mod tests_run;
+mod verification;
 
+pub use document::{DocumentEvidence, DocumentPlace};
 pub use judge::judge;
+pub use merge::MergeEvidence;
+pub use recheck::{Holding, WorldNow, recheck};
 pub use report::text;
+pub use research::{CitationEvidence, Source};
+pub use tests_run::{SuiteFrom, TestEvidence, TestSuite};
+pub use verification::{CheckedFact, ReportEvidence};
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +38,20 @@ use crate::task::Attempt;
 #[error("evidence refused: {0}")]
 pub struct Refusal(pub String);
 
+fn refuse<T>(reason: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal(reason.into()))
+}
+
+/// A claim that holds.
+#[derive(Debug, Clone)]
+pub enum Accepted {
+    /// The task is done.
+    Verified(Box<Verified>),
+    /// The host saw what it can see; that these criteria are met is the role's word alone, and the task's risk asks for a
+    /// person's.
+    NeedsAcceptance { verified: Box<Verified>, criteria: Vec<CriterionVerdict> },
+}
+
 /// What the host saw, asked for this judgement.
 #[derive(Debug, Clone, Default)]
 pub struct World {
@@ -28,12 +59,25 @@ pub struct World {
     pub pull_request: Option<PullRequest>,
     /// Commits that calls of this task made, in any attempt.
     pub own_commits: Vec<Sha>,
-    /// For each `file-contains` criterion, in order: the file's text after the merge, none where there is none.
+    /// SHA-256 of the files that calls of this task wrote, in any attempt.
+    pub own_files: BTreeSet<String>,
+    /// For each `file-contains` criterion, in order: the file's text where the work went, none where there is none.
     pub files: Vec<Option<String>>,
     /// Check runs of the pull request's head.
     pub checks: Vec<CheckRun>,
+    /// Check runs of the commits that the claim's suites name, as GitHub describes them now.
+    pub suites: BTreeMap<(Repository, Sha), Vec<CheckRun>>,
+    /// The document that the claim names, as it is now.
+    pub document: Option<SeenDocument>,
     /// The journal of this attempt.
     pub steps: Vec<Step>,
+}
+
+/// A document at the place that a claim names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenDocument {
+    pub sha256: String,
+    pub bytes: usize,
 }
 
 /// A step of the journal.
@@ -68,18 +112,25 @@ pub struct CriterionVerdict {
 pub struct Verified {
     /// Always `verified`; the database looks for it.
     pub verdict: VerdictMark,
-    pub kind: String,
-    pub repository: Repository,
-    pub pull_request: PullRequest,
-    /// Files that this attempt committed, by the journal.
-    pub files: Vec<String>,
-    /// Whether the merge is a step of this attempt, or somebody else merged what this task committed.
-    pub merged_by_this_run: bool,
+    /// What was seen, beside `kind`.
+    #[serde(flatten)]
+    pub details: Details,
     pub criteria: Vec<CriterionVerdict>,
     /// What it all stands on.
     pub steps: Vec<StepRef>,
     /// The role's own words.
     pub summary: String,
+}
+
+/// What was seen, by the kind of evidence. The tags are those of the database's `evidence_kind`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Details {
+    MergedPullRequest(MergeEvidence),
+    TestResults(TestEvidence),
+    VerificationReport(ReportEvidence),
+    CitedSummary(CitationEvidence),
+    Document(DocumentEvidence),
 }
 
 /// Marks verified evidence.

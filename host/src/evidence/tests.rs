@@ -6,6 +6,9 @@ use crate::github::PullRequestState;
 use crate::journal::{Effect, Outcome};
 use crate::task::{Answer, Attempt, Claim, Criterion, EvidenceKind, Priority, Proof, Risk, Task, TaskId};
 
+mod kinds;
+mod stored;
+
 fn sha(digit: &str) -> Sha {
     Sha::parse(&digit.repeat(40)).unwrap()
 }
@@ -57,12 +60,11 @@ fn world(task: &Task) -> World {
             merge_sha: Some(sha("c")),
         }),
         own_commits: vec![sha("a")],
-        files: vec![],
-        checks: vec![],
         steps: vec![
             step(0, "github-read", json!({}), json!({"err": {"not-found": "x"}})),
             step(1, "github-merge", json!({"repository": "demo/sample", "number": 7}), json!({"ok": {"sha": "c"}})),
         ],
+        ..World::default()
     }
 }
 
@@ -80,11 +82,19 @@ fn refused(task: &Task, claim: &Claim, world: &World, because: &str) {
     assert!(reason.contains(because), "{reason}");
 }
 
+fn accepted(task: &Task, claim: &Claim, world: &World) -> Verified {
+    match judge(task, claim, world) {
+        Ok(Accepted::Verified(verified)) => *verified,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn a_merge_by_this_run_is_evidence() {
     let task = task(vec![]);
-    let verified = judge(&task, &claim(), &world(&task)).unwrap();
-    assert!(verified.merged_by_this_run);
+    let verified = accepted(&task, &claim(), &world(&task));
+    let Details::MergedPullRequest(merge) = &verified.details else { panic!("{verified:?}") };
+    assert!(merge.merged_by_this_run);
     assert_eq!(verified.steps, vec![StepRef { attempt: Attempt(1), position: 1 }]);
     let text = text(&verified);
     assert!(text.starts_with("Merged PR #7: http://forge/demo/sample/pull/7\n"), "{text}");
@@ -129,7 +139,7 @@ fn each_criterion_is_answered_with_steps_that_succeeded() {
     refused(&task, &answered(vec![]), &world(&task), "without a journal step");
     refused(&task, &answered(vec![9]), &world(&task), "names step 9, which this attempt's journal has not");
     refused(&task, &answered(vec![0]), &world(&task), "names step 0, which failed");
-    let verified = judge(&task, &answered(vec![1, 1]), &world(&task)).unwrap();
+    let verified = accepted(&task, &answered(vec![1, 1]), &world(&task));
     assert_eq!(verified.criteria[0].answered, Answered::Attested);
     assert!(text(&verified).contains("[attested by the role, not verified] reads well (steps 1)"));
 }
@@ -159,6 +169,6 @@ fn typed_criteria_are_verified_by_the_host() {
     refused(&task, &claim, &seen(Some("def f"), vec![]), "there is no check \"ci\"");
     refused(&task, &claim, &seen(Some("def f"), vec![check(Some("failure"))]), "check \"ci\" is failure");
     refused(&task, &claim, &seen(Some("def f"), vec![check(None)]), "not finished");
-    let verified = judge(&task, &claim, &seen(Some("def f"), vec![check(Some("success"))])).unwrap();
+    let verified = accepted(&task, &claim, &seen(Some("def f"), vec![check(Some("success"))]));
     assert!(verified.criteria.iter().all(|criterion| criterion.answered == Answered::Verified));
 }

@@ -16,6 +16,15 @@ pub enum Criterion {
     FileContains { path: String, text: String },
     /// The check run of that name is green on the head that was merged.
     CheckGreen { name: String },
+    /// No test failed and at least one passed, in the suite of that name or in all of them.
+    TestsPass {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        suite: Option<String>,
+    },
+    /// Every check of the verification report found what it expected.
+    ChecksPass,
+    /// The URL answered the task's newest fetch of it with this status.
+    HttpStatus { url: String, status: u16 },
     /// Not verifiable by the host: the role attests it with references to the journal.
     FreeText { text: String },
 }
@@ -48,7 +57,8 @@ impl Criterion {
                 at,
                 format!(
                     "is neither a string nor one of {{\"type\": \"merged\"}}, {{\"type\": \"file-contains\", \
-                     \"path\", \"text\"}}, {{\"type\": \"check-green\", \"name\"}}: {error}"
+                     \"path\", \"text\"}}, {{\"type\": \"check-green\", \"name\"}}, {{\"type\": \"tests-pass\"}} (and \
+                     \"suite\"), {{\"type\": \"checks-pass\"}}, {{\"type\": \"http-status\", \"url\", \"status\"}}: {error}"
                 ),
             )
         })
@@ -60,6 +70,9 @@ impl Criterion {
             Self::Merged => "merged",
             Self::FileContains { .. } => "file-contains",
             Self::CheckGreen { .. } => "check-green",
+            Self::TestsPass { .. } => "tests-pass",
+            Self::ChecksPass => "checks-pass",
+            Self::HttpStatus { .. } => "http-status",
             Self::FreeText { .. } => "free-text",
         }
     }
@@ -70,6 +83,10 @@ impl Criterion {
             Self::Merged => "the pull request is merged".to_owned(),
             Self::FileContains { path, text } => format!("{path} contains {text:?}"),
             Self::CheckGreen { name } => format!("check {name:?} is green"),
+            Self::TestsPass { suite: Some(suite) } => format!("the tests of suite {suite:?} pass"),
+            Self::TestsPass { suite: None } => "the tests pass".to_owned(),
+            Self::ChecksPass => "every check of the report passes".to_owned(),
+            Self::HttpStatus { url, status } => format!("{url} answers with {status}"),
             Self::FreeText { text } => text.clone(),
         }
     }

@@ -11,7 +11,10 @@ mod status;
 pub use criterion::{Criterion, CriterionError};
 pub use ids::{Attempt, HostId, Lease, TaskId, WorkerId};
 pub use new::{CodeChange, CodePayload, InvalidTask, NewTask, TaskDraft, Treatment, limits};
-pub use outcome::{Answer, Claim, Failure, Proof, REASON_BYTES_MAX, SUMMARY_BYTES_MAX};
+pub use outcome::{
+    Answer, Claim, ClaimedCheck, ClaimedDocument, ClaimedSuite, Failure, Observation, Proof, REASON_BYTES_MAX,
+    SUMMARY_BYTES_MAX, SuiteSource, TestCounts,
+};
 pub(crate) use status::database_enum;
 pub use status::{EvidenceKind, LogLevel, Priority, Risk, TaskStatus, WorkerStatus};
 

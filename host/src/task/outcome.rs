@@ -1,6 +1,8 @@
 //! How a run ends, as the role claims it. Whether it is true is for `evidence` to judge.
 
-use crate::repo::Repository;
+use serde::{Deserialize, Serialize};
+
+use crate::repo::{Repository, Sha};
 
 /// Longest summary that is stored, in bytes.
 pub const SUMMARY_BYTES_MAX: usize = 16 * 1024;
@@ -20,7 +22,72 @@ pub struct Claim {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proof {
     /// As the role spells it; it may be no repository at all.
-    MergedPullRequest { repository: Result<Repository, String>, number: u64 },
+    MergedPullRequest {
+        repository: Result<Repository, String>,
+        number: u64,
+    },
+    TestResults(Vec<ClaimedSuite>),
+    VerificationReport(Vec<ClaimedCheck>),
+    /// Journal positions of the sources that the claim's summary stands on.
+    CitedSummary(Vec<u32>),
+    Document(ClaimedDocument),
+}
+
+/// Tests that are said to have run, and how often each end came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimedSuite {
+    pub name: String,
+    pub counts: TestCounts,
+    pub source: SuiteSource,
+}
+
+/// How tests ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestCounts {
+    pub passed: u32,
+    pub failed: u32,
+    pub skipped: u32,
+}
+
+/// Where counts come from, as the role spells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SuiteSource {
+    CheckRun {
+        repository: Result<Repository, String>,
+        sha: Result<Sha, String>,
+        name: String,
+    },
+    /// The journal position at which the report was read.
+    JunitReport {
+        step: u32,
+    },
+}
+
+/// One thing that is said to have been checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimedCheck {
+    pub name: String,
+    pub step: u32,
+    pub observation: Observation,
+    pub expected: String,
+    pub actual: String,
+}
+
+/// What of a recorded call is looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Observation {
+    /// The value at this JSON pointer in the recorded result.
+    Value(String),
+    /// Whether the content that came contains this text.
+    BodyContains(String),
+}
+
+/// Where a document is said to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClaimedDocument {
+    Url(String),
+    File { repository: Result<Repository, String>, path: String, reference: String, sha256: String },
 }
 
 /// One acceptance criterion, answered with journal positions of this attempt.

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use super::verify::Verdict;
 use crate::db::outcomes::Ending;
-use crate::evidence;
+use crate::evidence::{self, CriterionVerdict, Verified};
 use crate::sandbox::RunError;
 use crate::task::{Failure, Task};
 
@@ -25,6 +25,7 @@ const ASK_FOR: time::Duration = time::Duration::hours(24);
 pub(super) enum Cause {
     Completed,
     EvidenceRefused,
+    NeedsAcceptance,
     Unverifiable,
     RoleFailed,
     Suspended,
@@ -46,6 +47,7 @@ impl Cause {
         match self {
             Self::Completed => "Completed",
             Self::EvidenceRefused => "EvidenceRefused",
+            Self::NeedsAcceptance => "NeedsAcceptance",
             Self::Unverifiable => "Unverifiable",
             Self::RoleFailed => "RoleFailed",
             Self::Suspended => "Suspended",
@@ -80,6 +82,7 @@ pub(super) fn of_verdict(
                 }
             }
         }
+        Verdict::NeedsAcceptance { verified, criteria } => of_acceptance(&verified, &criteria),
         Verdict::Refused(refusal) => {
             let reason = refusal.to_string();
             let ending = match next_attempt(task, retry_base) {
@@ -93,6 +96,20 @@ pub(super) fn of_verdict(
             (ask_again(started_at, &reason), Cause::Unverifiable)
         }
     }
+}
+
+/// THE PLACE FOR APPROVALS: a person accepts what the role attests, and `verified` becomes the task's evidence. Until
+/// approvals carry that, the task fails with what is missing.
+fn of_acceptance(verified: &Verified, criteria: &[CriterionVerdict]) -> (Ending, Cause) {
+    let attested: Vec<String> =
+        criteria.iter().map(|criterion| format!("criterion {} ({})", criterion.number, criterion.text)).collect();
+    let reason = format!(
+        "the evidence holds as far as the host sees it; at this risk it needs a person's acceptance of what only the \
+         role attests: {}. What the host saw:\n{}",
+        attested.join(", "),
+        evidence::text(verified)
+    );
+    (Ending::Failed { reason }, Cause::NeedsAcceptance)
 }
 
 pub(super) fn of_failure(task: &Task, failure: Failure, retry_base: Duration) -> (Ending, Cause) {

@@ -1,13 +1,16 @@
 //! Between the host's types and those generated from WIT.
 
 use crate::github;
-use crate::repo::Repository;
+use crate::repo::{Repository, Sha};
 use crate::sandbox::bindings::juggernaut::host::github_read as wit;
 use crate::sandbox::bindings::juggernaut::host::{outcomes, types};
 use crate::sandbox::calls::{CallError, GuestError};
 use crate::sandbox::run::RunEnd;
 use crate::sandbox::state::RunState;
-use crate::task::{Answer, Claim, Failure, Proof, REASON_BYTES_MAX};
+use crate::task::{
+    Answer, Claim, ClaimedCheck, ClaimedDocument, ClaimedSuite, Failure, Observation, Proof, REASON_BYTES_MAX,
+    SuiteSource, TestCounts,
+};
 
 impl types::Host for RunState {
     fn convert_error(&mut self, error: CallError) -> wasmtime::Result<types::Error> {
@@ -94,10 +97,7 @@ pub(in crate::sandbox) fn run_end(outcome: outcomes::Outcome, clean: impl Fn(&st
     match outcome {
         outcomes::Outcome::Completed(evidence) => RunEnd::Completed(Claim {
             summary: clean("summary", &evidence.summary).replace('\0', "\u{2400}"),
-            proof: evidence.proof.map(|outcomes::Proof::MergedPullRequest(name)| Proof::MergedPullRequest {
-                repository: Repository::parse(&name.repository).map_err(|error| clean("proof", &error.to_string())),
-                number: name.number,
-            }),
+            proof: evidence.proof.map(|claimed| proof(claimed, &clean)),
             answers: (evidence.answers.into_iter())
                 .map(|answer| Answer { criterion: answer.criterion, steps: answer.steps })
                 .collect(),
@@ -108,4 +108,60 @@ pub(in crate::sandbox) fn run_end(outcome: outcomes::Outcome, clean: impl Fn(&st
             RunEnd::Failed(Failure { reason, retriable: failure.retriable })
         }
     }
+}
+
+/// Every text of a proof goes through `clean`, and none keeps a NUL, which PostgreSQL does not store.
+fn proof(claimed: outcomes::Proof, clean: &impl Fn(&str, &str) -> String) -> Proof {
+    let text = |text: String| clean("proof", &text).replace('\0', "\u{2400}");
+    let repository = |name: &str| Repository::parse(name).map_err(|error| text(error.to_string()));
+    match claimed {
+        outcomes::Proof::MergedPullRequest(name) => {
+            Proof::MergedPullRequest { repository: repository(&name.repository), number: name.number }
+        }
+        outcomes::Proof::TestResults(suites) => {
+            Proof::TestResults(suites.into_iter().map(|claimed| suite(claimed, &repository, &text)).collect())
+        }
+        outcomes::Proof::VerificationReport(checks) => {
+            Proof::VerificationReport(checks.into_iter().map(|claimed| check(claimed, &text)).collect())
+        }
+        outcomes::Proof::CitedSummary(sources) => Proof::CitedSummary(sources),
+        outcomes::Proof::Document(outcomes::DocumentLocation::Url(url)) => {
+            Proof::Document(ClaimedDocument::Url(text(url)))
+        }
+        outcomes::Proof::Document(outcomes::DocumentLocation::File(file)) => {
+            let outcomes::DocumentFile { repository: name, path, reference, sha256 } = file;
+            Proof::Document(ClaimedDocument::File {
+                repository: repository(&name),
+                path: text(path),
+                reference: text(reference),
+                sha256: text(sha256),
+            })
+        }
+    }
+}
+
+fn suite(
+    claimed: outcomes::TestSuite,
+    repository: &impl Fn(&str) -> Result<Repository, String>,
+    text: &impl Fn(String) -> String,
+) -> ClaimedSuite {
+    let outcomes::TestSuite { name, passed, failed, skipped, source } = claimed;
+    let source = match source {
+        outcomes::SuiteSource::CheckRun(run) => SuiteSource::CheckRun {
+            repository: repository(&run.repository),
+            sha: Sha::parse(&run.sha).map_err(|error| text(error.to_string())),
+            name: text(run.name),
+        },
+        outcomes::SuiteSource::JunitReport(step) => SuiteSource::JunitReport { step },
+    };
+    ClaimedSuite { name: text(name), counts: TestCounts { passed, failed, skipped }, source }
+}
+
+fn check(claimed: outcomes::ReportCheck, text: &impl Fn(String) -> String) -> ClaimedCheck {
+    let outcomes::ReportCheck { name, step, observation, expected, actual } = claimed;
+    let observation = match observation {
+        outcomes::Observation::Value(pointer) => Observation::Value(text(pointer)),
+        outcomes::Observation::BodyContains(needle) => Observation::BodyContains(text(needle)),
+    };
+    ClaimedCheck { name: text(name), step, observation, expected: text(expected), actual: text(actual) }
 }

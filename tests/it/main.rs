@@ -13,6 +13,7 @@ mod dependencies;
 mod fetch;
 mod lifecycle;
 mod policy;
+mod quality;
 mod queue;
 mod refused;
 mod sandbox;

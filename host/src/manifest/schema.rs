@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::{BranchPattern, HttpFetch, Interface, RepositoryPattern};
+use crate::repo::Repository;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -78,6 +79,26 @@ pub struct GithubWrite {
     pub branches: Vec<BranchPattern>,
     /// Branches that its pull requests may aim at.
     pub bases: Vec<BranchPattern>,
+    /// Repositories, "owner/name" each, whose Python files are written without a check of their quality.
+    #[serde(default)]
+    pub python_quality_off: Vec<Spanned<Repository>>,
+}
+
+impl GithubWrite {
+    /// An exception that does not concern what is granted would mislead who reviews it.
+    fn check_exceptions(&self) -> Result<(), Problem> {
+        let uncovered = |off: &&Spanned<Repository>| !self.repositories.iter().any(|one| one.matches(off.as_ref()));
+        match self.python_quality_off.iter().find(uncovered) {
+            None => Ok(()),
+            Some(off) => Err((
+                off.span(),
+                format!(
+                    "github-write.python_quality_off names {}, which repositories does not grant; remove it",
+                    off.as_ref()
+                ),
+            )),
+        }
+    }
 }
 
 /// Merge the task's pull request.
@@ -179,6 +200,7 @@ impl Grants {
             not_empty(write.span(), "github-write.repositories", write.as_ref().repositories.len())?;
             not_empty(write.span(), "github-write.branches", write.as_ref().branches.len())?;
             not_empty(write.span(), "github-write.bases", write.as_ref().bases.len())?;
+            write.as_ref().check_exceptions()?;
         }
         if let Some(merge) = github_merge {
             not_empty(merge.span(), "github-merge.repositories", merge.as_ref().repositories.len())?;

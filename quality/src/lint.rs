@@ -25,11 +25,15 @@ pub(crate) const RULES: &[&str] = &[
     // Docstrings on every function
     "D102", "D103", "D105", "D107", // No bare `except:`, catch specific exceptions
     "E722", "BLE001", // No `print()`
-    "T201", "T203", // No magic numbers
+    "T201", "T203",    // No magic numbers
     "PLR2004", // Parameterized SQL queries
-    "S608", // Grouped and sorted imports
+    "S608",    // Grouped and sorted imports
     "I001",
 ];
+
+/// What CPython refuses as a syntax error, and ruff's parser leaves to rules.
+pub(crate) const SYNTAX_RULES: &[&str] =
+    &["F404", "F407", "F622", "F701", "F702", "F704", "F706", "F707", "PLE0115", "PLE0117", "PLE0118"];
 
 /// Something that was found, before it is known whether the change is to blame.
 struct Found {
@@ -52,7 +56,7 @@ pub(crate) fn findings(code: String, stub: bool, first_party: &[String], changed
     let result = lint_only(path, None, &settings, flags::Noqa::Disabled, &kind, source_type, ParseSource::None);
     let mut found: Vec<Found> = (result.diagnostics.iter())
         .map(|diagnostic| Found {
-            rule: diagnostic.secondary_code_or_id().to_owned(),
+            rule: rule_of(diagnostic.secondary_code_or_id()).to_owned(),
             range: diagnostic.range().unwrap_or_default(),
             message: diagnostic.concise_message().to_string(),
         })
@@ -63,6 +67,10 @@ pub(crate) fn findings(code: String, stub: bool, first_party: &[String], changed
     }
     let index = LineIndex::from_source_text(&code);
     found.into_iter().filter_map(|found| judged(found, &functions, &index, changed)).collect()
+}
+
+fn rule_of(code: &str) -> &str {
+    if SYNTAX_RULES.contains(&code) { INVALID_SYNTAX } else { code }
 }
 
 /// What ruff has said of the same place stays as it is.
@@ -105,7 +113,7 @@ fn judged(found: Found, functions: &Functions, index: &LineIndex, changed: &Chan
 const INVALID_SYNTAX: &str = "invalid-syntax";
 
 fn settings(first_party: &[String]) -> LinterSettings {
-    let rules = RULES.iter().filter_map(|code| Rule::from_code(code).ok());
+    let rules = RULES.iter().chain(SYNTAX_RULES).filter_map(|code| Rule::from_code(code).ok());
     let mut settings = LinterSettings::for_rules(rules);
     // Nothing of this machine's files decides.
     settings.src = Vec::new();

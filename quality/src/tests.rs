@@ -27,7 +27,7 @@ const D: &str = "    \"\"\"Do.\"\"\"\n";
 
 #[test]
 fn all_rules_exist() {
-    for code in lint::RULES {
+    for code in lint::RULES.iter().chain(lint::SYNTAX_RULES) {
         assert!(Rule::from_code(code).is_ok(), "{code}");
     }
 }
@@ -191,6 +191,12 @@ fn findings_are_limited_and_counted() {
     let report = check(source(None, &"print(1)\n".repeat(FINDINGS_MAX + 7))).unwrap();
     assert_eq!((report.findings.len(), report.more), (FINDINGS_MAX, 7));
     assert_eq!(found_in(&" ".repeat(SOURCE_BYTES_MAX + 1)), ["1:too-large"]);
+}
+
+/// What the demo's task writes.
+#[test]
+fn the_demo_passes() {
+    assert_eq!(found_in(include_str!("../../xtask/demo/change/memory.py")), [""; 0]);
 }
 
 #[test]

@@ -20,9 +20,12 @@ pub(crate) fn lines_of(text: &str) -> Vec<&str> {
 }
 
 /// Lines of the new text, counted from 1, and seams where lines were taken out.
+///
+/// A hostile file has as many findings as lines, each about all of them: the answer to one takes no walk over lines.
 pub(crate) struct Changed {
-    lines: Vec<bool>,
-    /// The line below which something is gone.
+    /// How many of the lines before this one are changed.
+    changed_before: Vec<u32>,
+    /// Lines below which something is gone, ascending.
     seams: Vec<u32>,
 }
 
@@ -30,28 +33,39 @@ impl Changed {
     pub(crate) fn between(before: Option<&str>, after: &str) -> Self {
         let new = lines_of(after);
         let Some(before) = before else {
-            return Self { lines: vec![true; new.len() + 1], seams: Vec::new() };
+            // With the empty line after the last line end.
+            return Self::new(&vec![true; new.len() + 1], Vec::new());
         };
         let old = lines_of(before);
         let deadline = Instant::now() + TIME_MAX;
-        let mut changed = Self { lines: vec![false; new.len()], seams: Vec::new() };
+        let (mut lines, mut seams) = (vec![false; new.len()], Vec::new());
         for operation in capture_diff_slices_deadline(Algorithm::Myers, &old, &new, Some(deadline)) {
             match operation {
                 DiffOp::Equal { .. } => {}
-                DiffOp::Delete { new_index, .. } => changed.seams.push(u32::try_from(new_index).unwrap_or(u32::MAX)),
+                DiffOp::Delete { new_index, .. } => seams.push(u32::try_from(new_index).unwrap_or(u32::MAX)),
                 DiffOp::Insert { new_index, new_len, .. } | DiffOp::Replace { new_index, new_len, .. } => {
-                    changed.lines[new_index..new_index + new_len].fill(true);
+                    lines[new_index..new_index + new_len].fill(true);
                 }
             }
         }
-        changed
+        Self::new(&lines, seams)
+    }
+
+    fn new(lines: &[bool], seams: Vec<u32>) -> Self {
+        let mut changed_before = vec![0];
+        let mut count = 0;
+        for changed in lines {
+            count += u32::from(*changed);
+            changed_before.push(count);
+        }
+        Self { changed_before, seams }
     }
 
     /// Whether a change touches these lines: one of them is new, or one between them is gone.
     pub(crate) fn touches(&self, span: &RangeInclusive<u32>) -> bool {
         let (first, last) = (*span.start(), *span.end());
-        let from = (first as usize).saturating_sub(1).min(self.lines.len());
-        let to = (last as usize).clamp(from, self.lines.len());
-        self.lines[from..to].contains(&true) || self.seams.iter().any(|seam| (first..last).contains(seam))
+        let before = |line: usize| self.changed_before[line.min(self.changed_before.len() - 1)];
+        let seam = self.seams.get(self.seams.partition_point(|seam| *seam < first));
+        before(last as usize) > before((first as usize).saturating_sub(1)) || seam.is_some_and(|seam| *seam < last)
     }
 }

@@ -30,8 +30,9 @@ impl Functions {
 
     /// The function that a place is in.
     pub(crate) fn innermost(&self, at: TextSize) -> Option<TextRange> {
-        // In the order of the file: the last one that holds it is the innermost.
-        self.ranges.iter().rev().copied().find(|range| range.contains(at))
+        // In the order of the file: the last one that begins before it and holds it is the innermost.
+        let begun = self.ranges.partition_point(|range| range.start() <= at);
+        self.ranges[..begun].iter().rev().copied().find(|range| range.contains(at))
     }
 
     fn note(&mut self, function: &StmtFunctionDef) {

@@ -234,6 +234,16 @@ fn hostile_files_are_refused() {
     }
 }
 
+/// As many findings as fit into a file are judged within the time.
+#[test]
+fn files_full_of_findings_are_checked_in_time() {
+    let parameters: String = (0..40_000).map(|number| format!("a{number},\n")).collect();
+    let legacy = format!("def f(\n{parameters}):\n    pass\n\n\n");
+    assert_eq!(found(source(Some(&legacy), &format!("{legacy}X = 1\n"))), [""; 0]);
+    let functions: String = (0..20_000).map(|number| format!("def f{number}(a): 0\n")).collect();
+    assert!(check(source(None, &functions)).unwrap().more > 50_000);
+}
+
 /// As deep as it may be, the linter's stack suffices.
 #[test]
 fn the_deepest_that_is_allowed_fits() {

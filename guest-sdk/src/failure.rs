@@ -2,7 +2,12 @@
 
 use std::fmt::Display;
 
-use crate::{Error, RetryHint};
+use crate::{Error, Finding, RetryHint};
+
+/// Findings that a failure's reason spells out.
+const FINDINGS_SHOWN: usize = 10;
+/// Findings that the host hands out at most; see `wit/types.wit`.
+const FINDINGS_MAX: usize = 100;
 
 /// A failed attempt. Host errors turn into one with `?`: those that may pass by themselves are retriable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +41,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let retriable = match &error {
             Error::RateLimited(_) | Error::Unavailable(_) | Error::Conflict(_) => true,
-            Error::Denied(_) | Error::NotFound(_) | Error::Invalid(_) => false,
+            Error::Denied(_) | Error::NotFound(_) | Error::Invalid(_) | Error::Findings(_) => false,
         };
         Self { reason: describe(&error), retriable }
     }
@@ -50,5 +55,21 @@ fn describe(error: &Error) -> String {
         Error::RateLimited(RetryHint { message, after_ms }) => format!("rate limited for {after_ms} ms: {message}"),
         Error::Invalid(message) => format!("invalid: {message}"),
         Error::Unavailable(message) => format!("unavailable: {message}"),
+        Error::Findings(findings) => describe_findings(findings),
     }
+}
+
+fn describe_findings(findings: &[Finding]) -> String {
+    let mut lines = vec!["the code does not meet the quality requirements:".to_owned()];
+    lines.extend(
+        (findings.iter().take(FINDINGS_SHOWN))
+            .map(|Finding { path, rule, line, message }| format!("{path}:{line} {rule} {message}")),
+    );
+    let more = findings.len().saturating_sub(FINDINGS_SHOWN);
+    if more > 0 {
+        // The host counts no further.
+        let least = if findings.len() >= FINDINGS_MAX { "at least " } else { "" };
+        lines.push(format!("and {least}{more} more"));
+    }
+    lines.join("\n")
 }

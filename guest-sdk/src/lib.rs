@@ -40,7 +40,7 @@ use bindings::juggernaut::host;
 pub use evidence::{Check, Evidence, TestCounts, TestSuite};
 pub use failure::Failure;
 pub use host::task::{Assignment, Criterion, Level, Risk};
-pub use host::types::{Error, RetryHint};
+pub use host::types::{Error, Finding, RetryHint};
 #[doc(hidden)]
 pub use start::start;
 

@@ -17,6 +17,7 @@ mod evidence;
 mod fetch;
 mod lifecycle;
 mod policy;
+mod quality;
 mod queue;
 mod refused;
 mod role_diff;

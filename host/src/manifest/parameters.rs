@@ -176,11 +176,15 @@ fn of_github_read(grant: &GithubRead) -> Vec<(&'static str, Parameter)> {
 }
 
 fn of_github_write(grant: &GithubWrite) -> Vec<(&'static str, Parameter)> {
-    let GithubWrite { repositories, branches, bases } = grant;
+    let GithubWrite { repositories, branches, bases, python_quality_off } = grant;
+    let unchecked =
+        python_quality_off.iter().map(|one| Pattern::Repository(RepositoryPattern::One(one.as_ref().clone())));
     vec![
         ("repositories", of_repositories(repositories)),
         ("branches", of_branches(branches)),
         ("bases", of_branches(bases)),
+        // More unchecked repositories: wider.
+        ("python_quality_off", Parameter::AnyOf(unchecked.collect())),
     ]
 }
 

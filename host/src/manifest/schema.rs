@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::{BranchPattern, HttpFetch, Interface, RepositoryPattern};
+use crate::repo::Repository;
 use crate::text;
 
 /// Longest description, in characters.
@@ -111,6 +112,27 @@ pub struct GithubWrite {
     /// Branches that its pull requests may aim at.
     #[schemars(length(min = 1), extend("uniqueItems" = true))]
     pub bases: Vec<BranchPattern>,
+    /// Repositories, "owner/name" each, whose Python files are written without a check of their quality.
+    #[serde(default)]
+    #[schemars(with = "Vec<RepositoryPattern>")]
+    pub python_quality_off: Vec<Spanned<Repository>>,
+}
+
+impl GithubWrite {
+    /// An exception that does not concern what is granted would mislead who reviews it.
+    fn check_exceptions(&self) -> Result<(), Problem> {
+        let uncovered = |off: &&Spanned<Repository>| !self.repositories.iter().any(|one| one.matches(off.as_ref()));
+        match self.python_quality_off.iter().find(uncovered) {
+            None => Ok(()),
+            Some(off) => Err((
+                off.span(),
+                format!(
+                    "github-write.python_quality_off names {}, which repositories does not grant; remove it",
+                    off.as_ref()
+                ),
+            )),
+        }
+    }
 }
 
 /// Merge the task's pull request.
@@ -251,6 +273,7 @@ impl Grants {
             entries(write.span(), "github-write.repositories", &write.as_ref().repositories)?;
             entries(write.span(), "github-write.branches", &write.as_ref().branches)?;
             entries(write.span(), "github-write.bases", &write.as_ref().bases)?;
+            write.as_ref().check_exceptions()?;
         }
         if let Some(merge) = github_merge {
             entries(merge.span(), "github-merge.repositories", &merge.as_ref().repositories)?;

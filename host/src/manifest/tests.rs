@@ -50,6 +50,12 @@ fn mistakes_name_file_line_and_remedy() {
         ("memory_mib = 64", "memory_mib = 4096", "limits.memory_mib = 4096 is out of range: 1 to 512"),
         ("wall_ms = 1000\n", "", "missing field `wall_ms`"),
         ("branches = [\"feature/*\"]", "branches = []", "github-write.branches is empty"),
+        (
+            "bases = [\"main\"]",
+            "bases = [\"main\"]\npython_quality_off = [\n\"demo/a\",\n\"else/where\"]",
+            "capabilities.toml:23: github-write.python_quality_off names else/where",
+        ),
+        ("bases = [\"main\"]", "bases = [\"main\"]\npython_quality_off = [\"demo/*\"]", "repository \"demo/*\""),
         ("task_types = [\"code\"]", "task_types = []", "role.task_types is empty"),
         ("name = \"executor\"", "name = \"../x\"", "capabilities.toml:3: role.name"),
         ("memory_mib = 64", "memory_mib = 0", "capabilities.toml:9: limits.memory_mib = 0"),

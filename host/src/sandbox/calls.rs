@@ -38,6 +38,16 @@ pub(super) enum GuestError {
     RateLimited { message: String, after_ms: u64 },
     Invalid(String),
     Unavailable(String),
+    Findings(Vec<Finding>),
+}
+
+/// A requirement that a line of written code does not meet.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Finding {
+    pub(super) path: String,
+    pub(super) rule: String,
+    pub(super) line: u32,
+    pub(super) message: String,
 }
 
 /// How a host call fails: with an error for the guest, or by ending the run.

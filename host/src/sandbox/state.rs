@@ -9,7 +9,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::determinism::{self, GuestClock};
-use super::imports::ScratchFiles;
+use super::imports::{ImportRoots, ScratchFiles};
 use super::limits::Limiter;
 use super::log::{self, LogBuffer, LogLimits, SharedLog};
 use super::output::GuestOutput;
@@ -67,6 +67,8 @@ pub(super) struct RunState {
     pub(super) scratch: ScratchFiles,
     /// Commits that calls of this task made, in any attempt.
     pub(super) own_commits: Vec<Sha>,
+    /// Of the branch that the run writes Python to.
+    pub(super) import_roots: Option<ImportRoots>,
     /// Until when effects may begin; moves on with each renewal of the lease.
     pub(super) act_until: watch::Receiver<Instant>,
     /// Why the host ended the run, once it has.
@@ -123,6 +125,7 @@ impl RunState {
             stdout,
             stderr,
             own_commits,
+            import_roots: None,
             act_until,
             stop: None,
         }

@@ -4,7 +4,7 @@ use crate::github;
 use crate::repo::{Repository, Sha};
 use crate::sandbox::bindings::juggernaut::host::github_read as wit;
 use crate::sandbox::bindings::juggernaut::host::{outcomes, types};
-use crate::sandbox::calls::{CallError, GuestError};
+use crate::sandbox::calls::{CallError, Finding, GuestError};
 use crate::sandbox::run::RunEnd;
 use crate::sandbox::state::RunState;
 use crate::task::{
@@ -24,12 +24,22 @@ impl types::Host for RunState {
                 }
                 GuestError::Invalid(message) => types::Error::Invalid(message),
                 GuestError::Unavailable(message) => types::Error::Unavailable(message),
+                GuestError::Findings(findings) => {
+                    types::Error::Findings(findings.into_iter().map(Into::into).collect())
+                }
             }),
             CallError::Stop(stop) => {
                 self.stop = Some(stop.clone());
                 Err(wasmtime::Error::new(stop))
             }
         }
+    }
+}
+
+impl From<Finding> for types::Finding {
+    fn from(finding: Finding) -> Self {
+        let Finding { path, rule, line, message } = finding;
+        Self { path, rule, line, message }
     }
 }
 

@@ -146,7 +146,9 @@ impl Mutation for PutFile {
 
     async fn decide(&self, state: &mut RunState, step: &StepName) -> Result<Ruling<Self>, GuestError> {
         let message = format!("{}\n\n{STEP_TRAILER}: {step}", self.message.trim_end());
-        Ok(state.scope().put_file(Self { message, ..self.clone() })?)
+        let ruling = state.scope().put_file(Self { message, ..self.clone() })?;
+        state.check_quality(self).await?;
+        Ok(ruling)
     }
 
     async fn act(github: GitHub, grant: Granted<Self>) -> Result<Self::Output, GitHubError> {

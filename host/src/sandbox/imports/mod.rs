@@ -8,12 +8,14 @@ mod github_read;
 mod github_write;
 mod http_fetch;
 mod merge_shown;
+mod quality;
 mod scratch;
 mod task;
 mod timer;
 mod wasi;
 
 pub(super) use convert::run_end;
+pub(super) use quality::ImportRoots;
 pub(super) use scratch::ScratchFiles;
 
 use wasmtime::component::{HasSelf, Linker};

@@ -1,0 +1,71 @@
+//! Which lines a change touches.
+
+use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
+
+use similar::{Algorithm, DiffOp, capture_diff_slices_deadline};
+
+/// After this long the comparison becomes coarser, and calls more lines changed than are.
+const TIME_MAX: Duration = Duration::from_secs(2);
+
+/// Lines as Python counts them, without their ends: another line end alone is no change.
+pub(crate) fn lines_of(text: &str) -> Vec<&str> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut lines = Vec::new();
+    for line in text.split_inclusive('\n') {
+        let whole = line.strip_suffix('\n').map_or(line, |line| line.strip_suffix('\r').unwrap_or(line));
+        lines.extend(whole.split('\r'));
+    }
+    lines
+}
+
+/// Lines of the new text, counted from 1, and seams where lines were taken out.
+///
+/// A hostile file has as many findings as lines, each about all of them: the answer to one takes no walk over lines.
+pub(crate) struct Changed {
+    /// How many of the lines before this one are changed.
+    changed_before: Vec<u32>,
+    /// Lines below which something is gone, ascending.
+    seams: Vec<u32>,
+}
+
+impl Changed {
+    pub(crate) fn between(before: Option<&str>, after: &str) -> Self {
+        let new = lines_of(after);
+        let Some(before) = before else {
+            // With the empty line after the last line end.
+            return Self::new(&vec![true; new.len() + 1], Vec::new());
+        };
+        let old = lines_of(before);
+        let deadline = Instant::now() + TIME_MAX;
+        let (mut lines, mut seams) = (vec![false; new.len()], Vec::new());
+        for operation in capture_diff_slices_deadline(Algorithm::Myers, &old, &new, Some(deadline)) {
+            match operation {
+                DiffOp::Equal { .. } => {}
+                DiffOp::Delete { new_index, .. } => seams.push(u32::try_from(new_index).unwrap_or(u32::MAX)),
+                DiffOp::Insert { new_index, new_len, .. } | DiffOp::Replace { new_index, new_len, .. } => {
+                    lines[new_index..new_index + new_len].fill(true);
+                }
+            }
+        }
+        Self::new(&lines, seams)
+    }
+
+    fn new(lines: &[bool], seams: Vec<u32>) -> Self {
+        let mut changed_before = vec![0];
+        let mut count = 0;
+        for changed in lines {
+            count += u32::from(*changed);
+            changed_before.push(count);
+        }
+        Self { changed_before, seams }
+    }
+
+    /// Whether a change touches these lines: one of them is new, or one between them is gone.
+    pub(crate) fn touches(&self, span: &RangeInclusive<u32>) -> bool {
+        let (first, last) = (*span.start(), *span.end());
+        let before = |line: usize| self.changed_before[line.min(self.changed_before.len() - 1)];
+        let seam = self.seams.get(self.seams.partition_point(|seam| *seam < first));
+        before(last as usize) > before((first as usize).saturating_sub(1)) || seam.is_some_and(|seam| *seam < last)
+    }
+}

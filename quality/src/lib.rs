@@ -100,7 +100,7 @@ fn examine(source: Source) -> Report {
         return report;
     }
     let changed = changed::Changed::between(before.as_deref(), &code);
-    Report::new(lint::findings(code, select::is_stub(&path), &first_party, &changed))
+    Report::new(lint::findings(&code, select::is_stub(&path), &first_party, &changed))
 }
 
 #[cfg(test)]

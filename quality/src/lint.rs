@@ -1,5 +1,6 @@
 //! Ruff's linter with exactly the rules that the specification's requirements are.
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use ruff_linter::linter::{ParseSource, lint_only};
@@ -42,12 +43,12 @@ struct Found {
     message: String,
 }
 
-pub(crate) fn findings(code: String, stub: bool, first_party: &[String], changed: &Changed) -> Vec<Finding> {
+pub(crate) fn findings(code: &str, stub: bool, first_party: &[String], changed: &Changed) -> Vec<Finding> {
     let source_type = if stub { PySourceType::Stub } else { PySourceType::Python };
-    let Some(parsed) = nesting::parse(&code, source_type) else { return nesting::too_deep().findings };
+    let Some(parsed) = nesting::parse(code, source_type) else { return nesting::too_deep().findings };
     let functions = if parsed.has_valid_syntax() { Functions::of(parsed.suite()) } else { Functions::default() };
     let comments = (parsed.tokens().iter()).filter(|token| token.kind() == TokenKind::Comment).map(Ranged::range);
-    let masked = without_directives(&code, comments);
+    let masked = without_directives(code, comments);
     drop(parsed);
 
     let path = Path::new(if stub { "module.pyi" } else { "module.py" });
@@ -65,7 +66,7 @@ pub(crate) fn findings(code: String, stub: bool, first_party: &[String], changed
     if stub {
         found.retain(|found| !is_docstring_rule(&found.rule));
     }
-    let index = LineIndex::from_source_text(&code);
+    let index = LineIndex::from_source_text(code);
     found.into_iter().filter_map(|found| judged(found, &functions, &index, changed)).collect()
 }
 
@@ -75,7 +76,7 @@ fn rule_of(code: &str) -> &str {
 
 /// What ruff has said of the same place stays as it is.
 fn add_lacks(found: &mut Vec<Found>, functions: &Functions) {
-    let known: std::collections::HashSet<(bool, TextSize)> = found
+    let known: HashSet<(bool, TextSize)> = found
         .iter()
         .filter(|found| is_function_rule(&found.rule))
         .map(|found| place(&found.rule, found.range))
@@ -122,7 +123,7 @@ fn settings(first_party: &[String]) -> LinterSettings {
     let own = |root: &&String| !is_known_standard_library(PythonVersion::latest().minor, root);
     let patterns = first_party.iter().filter(plain).filter(own).take(FIRST_PARTY_MAX);
     let patterns = patterns.filter_map(|root| IdentifierPattern::new(root).ok()).collect();
-    settings.isort.known_modules = KnownModules::new(patterns, Vec::new(), Vec::new(), Vec::new(), Default::default());
+    settings.isort.known_modules = KnownModules::new(patterns, Vec::new(), Vec::new(), Vec::new(), HashMap::default());
     settings
 }
 

@@ -21,7 +21,7 @@ pub(in crate::sandbox) struct ImportRoots {
 impl ImportRoots {
     /// Top-level modules and packages, and those in `src/`: folders count that hold a Python file at any depth.
     fn add(&mut self, path: &str) {
-        if !path.ends_with(".py") && !path.ends_with(".pyi") {
+        if !::quality::is_python(path, b"") {
             return;
         }
         for path in [Some(path), path.strip_prefix("src/")].into_iter().flatten() {

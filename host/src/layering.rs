@@ -70,7 +70,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // What the worker and `evidence verify` ask of the world.
     ("verification", &["db", "evidence", "github", "task", "repo"]),
     // All SQL. `config` for how the database is reached.
-    ("db", &["evidence", "journal", "approval", "audit", "task", "repo", "text", "config"]),
+    ("db", &["evidence", "policy", "journal", "approval", "audit", "task", "repo", "text", "config"]),
     // Never db, http or worker: what a run writes down leaves by channel.
     (
         "sandbox",

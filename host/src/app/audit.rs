@@ -63,7 +63,7 @@ pub(super) fn key_of_dev(home: &Path) -> Result<AuditKey> {
 }
 
 /// What this host runs with, by name: whatever changes what a task may do belongs here.
-pub(super) fn digests(roles: &[Arc<LoadedRole>]) -> BTreeMap<String, String> {
+pub(super) fn digests(roles: &[Arc<LoadedRole>], policies: [u8; 32]) -> BTreeMap<String, String> {
     let of_role = |role: &Arc<LoadedRole>| {
         let name = &role.manifest.role.name;
         [
@@ -71,7 +71,8 @@ pub(super) fn digests(roles: &[Arc<LoadedRole>]) -> BTreeMap<String, String> {
             (format!("role {name} manifest"), hex::encode(role.manifest.sha256)),
         ]
     };
-    roles.iter().flat_map(of_role).collect()
+    let policies = ("policies".to_owned(), hex::encode(policies));
+    roles.iter().flat_map(of_role).chain([policies]).collect()
 }
 
 /// The start, what differs from the hosts before, and the settings that weaken governance. A host whose start can not

@@ -87,10 +87,10 @@ impl Host {
             .await
             .with_context(|| format!("can not listen on {}; choose another with JUGGERNAUT_LISTEN", settings.listen))?;
         let address = listener.local_addr()?;
-        let digests = audit::digests(&loaded);
+        let digests = audit::digests(&loaded, policies.digest());
         let public_key = key.public();
         let db = db.audited_by(id, Some(key));
-        audit::record_start(&db, public_key, &digests, weakened(&settings.audit.key)).await?;
+        audit::record_start(&db, public_key, &digests, &weakened(&settings)).await?;
         let (wake, woken) = watch::channel(());
         let (shutdown, stopping) = watch::channel(false);
         let (closing, closed) = watch::channel(false);
@@ -150,11 +150,14 @@ impl Host {
 }
 
 /// Settings of this host that weaken governance.
-fn weakened(key: &AuditKey) -> &'static [(&'static str, &'static str)] {
-    match key {
-        AuditKey::Seed(_) => &[],
-        AuditKey::Ephemeral => &[("JUGGERNAUT_AUDIT_KEY", "ephemeral")],
-    }
+fn weakened(settings: &HostSettings) -> Vec<(&'static str, &'static str)> {
+    let ephemeral = match settings.audit.key {
+        AuditKey::Seed(_) => None,
+        AuditKey::Ephemeral => Some(("JUGGERNAUT_AUDIT_KEY", "ephemeral")),
+    };
+    let solo = settings.approvals.solo.then_some(("JUGGERNAUT_SOLO_APPROVALS", "on"));
+    let loopback = settings.egress.loopback_allowed.then_some(("JUGGERNAUT_EGRESS_LOOPBACK", "allow"));
+    ephemeral.into_iter().chain(solo).chain(loopback).collect()
 }
 
 async fn serve(listener: TcpListener, router: axum::Router, mut closed: watch::Receiver<bool>) -> std::io::Result<()> {

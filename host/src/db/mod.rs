@@ -10,6 +10,7 @@ pub mod audit_read;
 #[cfg(test)]
 mod audited;
 pub mod completed;
+mod decisions;
 mod error;
 pub mod journal;
 pub mod logs;

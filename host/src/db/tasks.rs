@@ -52,7 +52,7 @@ impl Db {
             approvals::ask_start(&mut tx, id, self.approvals.lifetime).await?;
         }
         let summary = summary(&mut tx, id).await?;
-        let mut events = vec![created_event(task, &summary, principal)];
+        let mut events = vec![created_event(task, treatment, &summary, principal)];
         events.extend(approvals::changed(&mut tx, &[id.0]).await?);
         tx.commit(events).await?;
         Ok(summary)
@@ -193,11 +193,12 @@ impl Db {
 }
 
 /// What was asked for, by its digest: the payload itself may be large, and may have to be removed one day.
-fn created_event(task: &NewTask, summary: &TaskSummary, principal: &str) -> Event {
+fn created_event(task: &NewTask, treatment: &Treatment, summary: &TaskSummary, principal: &str) -> Event {
     let draft = task.draft();
     let sha256 = |text: String| hex::encode(Sha256::digest(text.as_bytes()));
     let details = json!({
-        "title": draft.title, "task_type": draft.task_type, "risk": draft.risk, "priority": draft.priority,
+        "title": draft.title, "task_type": draft.task_type, "declared_risk": draft.risk,
+        "risk": treatment.risk, "risk_reasons": treatment.risk_reasons, "policies": treatment.policies, "priority": draft.priority,
         "assigned_worker": draft.assigned_worker, "requires_approval": summary.requires_approval,
         "depends_on": draft.depends_on, "payload_sha256": sha256(draft.payload.to_string()),
         "criteria_sha256": sha256(draft.acceptance_criteria.to_string()),
@@ -243,7 +244,7 @@ async fn insert(
     principal: &str,
 ) -> Result<(), DbError> {
     let draft = task.draft();
-    let Treatment { risk, risk_reasons, start_reason } = treatment;
+    let Treatment { risk, risk_reasons, start_reason, policies: _ } = treatment;
     sqlx::query!(
         "insert into governance_tasks (id, title, description, task_type, status, priority, acceptance_criteria,
             assigned_worker, requires_approval, approval_reason, risk, payload, created_by, attempts_max, blocked_by,

@@ -37,11 +37,22 @@ pub(super) async fn create_task(
     ApiJson(draft): ApiJson<TaskDraft>,
 ) -> Result<impl IntoResponse, Problem> {
     let (task, id) = (NewTask::admit(draft)?, TaskId::generate());
-    let admission = policy::admit(&state.policies, &caller.principal.name, id, task.draft())?;
+    let admission = match policy::admit(&state.policies, &caller.principal.name, id, task.draft()) {
+        Ok(admission) => admission,
+        Err(denied) => return Err(refused(&state, &caller.principal.name, denied).await),
+    };
     let task = state.db.create_task(id, &task, &admission.treatment(), &caller.principal.name).await?;
     wake(&state, &task);
     let location = format!("/api/v1/tasks/{}", task.id);
     Ok((StatusCode::CREATED, AppendHeaders([(LOCATION, location)]), Json(task)))
+}
+
+/// A refusal counts only once it is on record.
+async fn refused(state: &ApiState, principal: &str, denied: policy::Denied) -> Problem {
+    match state.db.record_decision(principal, None, "task.create", &Err(denied.clone())).await {
+        Ok(()) => denied.into(),
+        Err(error) => error.into(),
+    }
 }
 
 /// Which tasks, and which page of them.

@@ -69,6 +69,37 @@ pub enum Message {
     Alert(Box<Alert>),
     /// The task's risk is higher from here on.
     Raise(Raised),
+    /// What policy said of a call; stored with its step.
+    Decided(Decided),
+}
+
+/// A decision of policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    pub position: u32,
+    /// `interface.function`.
+    pub call: String,
+    pub verdict: Verdict,
+    /// What it stands on.
+    pub policies: Vec<String>,
+    /// Of this very call.
+    pub risk: Risk,
+}
+
+/// Which way policy decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    Allowed,
+    Denied,
+    NeedsApproval,
+}
+
+impl Verdict {
+    /// Of something permitted, which may still need a person.
+    pub fn of<T>(needs: &Option<T>) -> Self {
+        if needs.is_some() { Self::NeedsApproval } else { Self::Allowed }
+    }
 }
 
 /// A task's risk after a run raised it.

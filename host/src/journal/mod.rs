@@ -11,7 +11,7 @@ mod message;
 
 pub use alert::{Alert, Severity};
 pub use cursor::{Cursor, Diverged, Next};
-pub use message::{LogLine, Message, NotDurable, Raised, Reply};
+pub use message::{Decided, LogLine, Message, NotDurable, Raised, Reply, Verdict};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

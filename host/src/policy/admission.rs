@@ -23,9 +23,9 @@ pub struct Admission {
 impl Admission {
     /// What the queue has to know of it.
     pub fn treatment(self) -> Treatment {
-        let Self { decision: _, risk, start } = self;
+        let Self { decision, risk, start } = self;
         let start_reason = start.map(|needed| needed.reasons.join("; "));
-        Treatment { risk: risk.level, risk_reasons: risk.reasons, start_reason }
+        Treatment { risk: risk.level, risk_reasons: risk.reasons, start_reason, policies: decision.policies }
     }
 }
 

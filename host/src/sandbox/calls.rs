@@ -15,98 +15,19 @@ use tokio::sync::oneshot;
 
 use super::approval::Shown;
 use super::determinism;
+pub(super) use super::errors::{CallError, Finding, GuestError};
 use super::leaks::Leak;
 use super::run::RunError;
 use super::state::{RunState, Services};
 use crate::github::{GitHub, GitHubError};
-use crate::journal::{self, Alert, Call, Message, Next, NotDurable, Outcome, Raised, Reply};
+use crate::journal::{self, Alert, Call, Message, Next, NotDurable, Outcome, Raised, Reply, Verdict};
 use crate::policy::{Decision, Denied, Granted, Ruling};
-use crate::repo::{Branch, InvalidName};
+use crate::repo::Branch;
 use crate::task::Risk;
 
 /// Tries to find out what became of a mutation whose answer was lost, and the pause before the second; it doubles.
 const RECONCILE_TRIES: u32 = 4;
 const RECONCILE_PAUSE: Duration = Duration::from_millis(500);
-
-/// The error that a guest sees; `wit/types.wit` explains the cases.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum GuestError {
-    Denied(String),
-    NotFound(String),
-    Conflict(String),
-    RateLimited { message: String, after_ms: u64 },
-    Invalid(String),
-    Unavailable(String),
-    Findings(Vec<Finding>),
-}
-
-/// A requirement that a line of written code does not meet.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(super) struct Finding {
-    pub(super) path: String,
-    pub(super) rule: String,
-    pub(super) line: u32,
-    pub(super) message: String,
-}
-
-/// How a host call fails: with an error for the guest, or by ending the run.
-#[derive(Debug)]
-pub(super) enum CallError {
-    Guest(GuestError),
-    Stop(RunError),
-}
-
-impl From<GuestError> for CallError {
-    fn from(error: GuestError) -> Self {
-        Self::Guest(error)
-    }
-}
-
-impl From<RunError> for CallError {
-    fn from(stop: RunError) -> Self {
-        Self::Stop(stop)
-    }
-}
-
-impl From<wasmtime::component::ResourceTableError> for CallError {
-    fn from(error: wasmtime::component::ResourceTableError) -> Self {
-        Self::Stop(RunError::Host(error.to_string()))
-    }
-}
-
-impl From<InvalidName> for GuestError {
-    fn from(error: InvalidName) -> Self {
-        Self::Invalid(error.to_string())
-    }
-}
-
-impl From<InvalidName> for CallError {
-    fn from(error: InvalidName) -> Self {
-        GuestError::from(error).into()
-    }
-}
-
-impl From<Denied> for GuestError {
-    fn from(denied: Denied) -> Self {
-        Self::Denied(denied.to_string())
-    }
-}
-
-impl From<GitHubError> for GuestError {
-    fn from(error: GitHubError) -> Self {
-        match error {
-            GitHubError::NotFound(message) => Self::NotFound(message),
-            GitHubError::Denied(message) => Self::Denied(message),
-            GitHubError::Conflict(message) => Self::Conflict(message),
-            GitHubError::Invalid(message) => Self::Invalid(message),
-            GitHubError::RateLimited { message, after } => {
-                Self::RateLimited { message, after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX) }
-            }
-            GitHubError::Unavailable(message) | GitHubError::Unknown(message) => Self::Unavailable(message),
-        }
-    }
-}
 
 /// Names a step in the world, so that its effect can be found again: it stands in commit messages.
 #[derive(Debug, Clone)]
@@ -194,6 +115,7 @@ impl RunState {
         if let Some(leak) = leak {
             return self.refuse(Made { position, call, began_at }, *leak).await;
         }
+        self.decided(position, &call, &allowed).await?;
         let result = match allowed.map_err(GuestError::from).and_then(|_| act(&self.services)) {
             Err(refused) => Err(refused),
             Ok(acting) => self.outside(acting).await?.map_err(Into::into),
@@ -225,10 +147,11 @@ impl RunState {
         if unfinished && let Some(output) = self.reconcile(&mutation, &github, &step).await? {
             return self.finish(made, Ok(output)).await;
         }
-        let Ruling { grant, needs, .. } = match mutation.decide(self, &step).await {
+        let Ruling { grant, needs, decision, risk } = match mutation.decide(self, &step).await {
             Ok(ruling) => ruling,
-            Err(error) => return self.finish(made, Err(error)).await,
+            Err(error) => return self.denied(made, error).await,
         };
+        self.record_decision(made.position, &made.call, Verdict::of(&needs), decision.policies, risk.level).await?;
         match needs {
             None if unfinished => {}
             None => self.intend(&made).await?,
@@ -354,7 +277,11 @@ impl RunState {
     }
 
     /// Records how a mutation or a wait ended, and waits until that is durable.
-    async fn finish<T: Serialize>(&mut self, made: Made, result: Result<T, GuestError>) -> Result<T, CallError> {
+    pub(super) async fn finish<T: Serialize>(
+        &mut self,
+        made: Made,
+        result: Result<T, GuestError>,
+    ) -> Result<T, CallError> {
         let at = determinism::now();
         self.clock.move_to(at);
         let stored = to_journal(&result)?;

@@ -13,8 +13,10 @@
 mod approval;
 mod bindings;
 mod calls;
+mod decisions;
 mod determinism;
 mod engine;
+mod errors;
 mod imports;
 mod leaks;
 mod limits;

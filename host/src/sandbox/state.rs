@@ -54,6 +54,8 @@ pub(super) struct RunState {
     pub(super) risk: Assessment,
     /// What runs, for approvals: they are good for nothing else.
     pub(super) versions: Versions,
+    /// What the newest denial stood on.
+    pub(super) denied_by: Vec<String>,
     pub(super) services: Services,
     pub(super) outside: Handle,
     pub(super) recorder: mpsc::Sender<Message>,
@@ -114,6 +116,7 @@ impl RunState {
             authority,
             task,
             versions,
+            denied_by: Vec::new(),
             manifest,
             services,
             outside,

@@ -81,6 +81,8 @@ pub struct Treatment {
     pub risk_reasons: Vec<String>,
     /// Why a person has to approve before it first runs, if so.
     pub start_reason: Option<String>,
+    /// Policies that let it be created.
+    pub policies: Vec<String>,
 }
 
 /// Why a draft is refused: the field, and what would be right.

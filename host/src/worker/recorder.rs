@@ -9,9 +9,10 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
 use crate::approval::{Asked, Request, Use};
+use crate::audit::{Event, EventKind};
 use crate::db::Db;
 use crate::db::journal::{Batch, RunKey, StepRow};
-use crate::journal::{self, Alert, Call, LogLine, Message, NotDurable, Outcome, Reply, Step};
+use crate::journal::{self, Alert, Call, Decided, LogLine, Message, NotDurable, Outcome, Reply, Step};
 use crate::task::{LogLevel, Risk};
 
 /// How long a log line may wait before it shows.
@@ -72,6 +73,10 @@ impl Recorder {
             }
             Message::Alert(alert) => {
                 Alert::gather(&mut self.batch.alerts, *alert);
+                None
+            }
+            Message::Decided(decided) => {
+                self.batch.audit.push(decision(&self.key, &decided));
                 None
             }
             Message::Raise(raised) => {
@@ -158,6 +163,16 @@ impl Recorder {
         self.batch_bytes = 0;
         Ok(())
     }
+}
+
+/// What the audit log says of a decision.
+fn decision(key: &RunKey, decided: &Decided) -> Event {
+    let Decided { position, call, verdict, policies, risk } = decided;
+    let details = json!({
+        "call": call, "verdict": verdict, "policies": policies, "risk": risk, "attempt": key.attempt,
+        "position": position,
+    });
+    Event::new(EventKind::PolicyDecision, &key.worker.0, details).of(key.task)
 }
 
 /// "Execute with logging" of the specification.

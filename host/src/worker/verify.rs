@@ -4,7 +4,7 @@ use super::Worker;
 use crate::db::DbError;
 use crate::db::journal::RunKey;
 use crate::evidence::{self, Accepted, CriterionVerdict, Refusal, Verified, World};
-use crate::policy::{Assessment, Scope};
+use crate::policy::{Assessment, Decision, Denied, Scope};
 use crate::repo::Repository;
 use crate::task::{Claim, Target, Task};
 use crate::verification::{Gathered, gather};
@@ -42,9 +42,11 @@ pub(super) async fn verify(worker: &Worker, task: &Task, key: &RunKey, claim: &C
     };
     // "Mark tasks complete without evidence" is a prohibited action like any other: policy has the last word.
     let completed = may_complete(worker, task, judged.is_ok());
+    worker.db.record_decision(&key.worker.0, Some(key.task), "task.complete", &completed).await?;
+    let completed = completed.map_err(|denied| denied.to_string());
     Ok(match (judged, completed) {
-        (Ok(Accepted::Verified(verified)), Ok(())) => Verdict::Verified(verified),
-        (Ok(Accepted::NeedsAcceptance { verified, criteria }), Ok(())) => {
+        (Ok(Accepted::Verified(verified)), Ok(_)) => Verdict::Verified(verified),
+        (Ok(Accepted::NeedsAcceptance { verified, criteria }), Ok(_)) => {
             Verdict::NeedsAcceptance { verified, criteria }
         }
         (Ok(_), Err(denied)) => Verdict::Refused(Refusal(denied)),
@@ -60,10 +62,10 @@ async fn judged(task: &Task, claim: &Claim, world: Box<World>) -> Result<Result<
         .map_err(|error| format!("the judge broke off: {error}"))
 }
 
-fn may_complete(worker: &Worker, task: &Task, verified: bool) -> Result<(), String> {
+fn may_complete(worker: &Worker, task: &Task, verified: bool) -> Result<Decision, Denied> {
     let (target, risk) = (task.target(), Assessment::new(task.risk, task.risk_reasons.clone()));
     let scope = scope(worker, task, &risk, target.as_ref());
-    scope.complete(verified).map(drop).map_err(|denied| denied.to_string())
+    scope.complete(verified)
 }
 
 fn may_read(worker: &Worker, task: &Task, repository: &Repository) -> Result<(), String> {

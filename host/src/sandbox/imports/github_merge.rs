@@ -37,7 +37,8 @@ impl Mutation for MergePullRequest {
 
     async fn decide(&self, state: &mut RunState, _: &StepName) -> Result<Ruling<Self>, GuestError> {
         // The grant before any look at the world: a role without it learns nothing of the repository.
-        state.scope().may_merge_in(&self.repository)?;
+        let may = state.scope().may_merge_in(&self.repository);
+        state.ruled(may)?;
         let (github, _) = state.github_and_base()?;
         let (repository, number) = (self.repository.clone(), self.number);
         let gathered = state.outside(async move { gather(&github, &repository, number).await }).await;
@@ -47,7 +48,8 @@ impl Mutation for MergePullRequest {
             let message = format!("the head is {} now, not {}; look again", facts.head, self.head_sha);
             return Err(GuestError::Conflict(message));
         }
-        Ok(state.scope().merge(self.clone(), &facts)?)
+        let ruling = state.scope().merge(self.clone(), &facts);
+        state.ruled(ruling)
     }
 
     async fn show(&self, state: &mut RunState, _: &Call) -> Result<Shown, GuestError> {

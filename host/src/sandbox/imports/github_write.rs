@@ -113,13 +113,15 @@ impl Mutation for CreateBranch {
     type Output = ();
 
     async fn decide(&self, state: &mut RunState, _: &StepName) -> Result<Ruling<Self>, GuestError> {
-        state.scope().may_create_branch(self)?;
+        let may = state.scope().may_create_branch(self);
+        state.ruled(may)?;
         let (github, base) = state.github_and_base()?;
         let (repository, sha) = (self.repository.clone(), self.sha.clone());
         let look = async move { github.compare(&repository, base.as_str(), sha.as_str()).await };
         let compared = state.outside(look).await.map_err(|error| GuestError::Unavailable(error.to_string()))??;
         let facts = BranchFacts { on_base: compared.ahead_by == 0 };
-        Ok(state.scope().create_branch(self.clone(), facts)?)
+        let ruling = state.scope().create_branch(self.clone(), facts);
+        state.ruled(ruling)
     }
 
     async fn act(github: GitHub, grant: Granted<Self>) -> Result<(), GitHubError> {
@@ -146,7 +148,10 @@ impl Mutation for PutFile {
 
     async fn decide(&self, state: &mut RunState, step: &StepName) -> Result<Ruling<Self>, GuestError> {
         let message = format!("{}\n\n{STEP_TRAILER}: {step}", self.message.trim_end());
-        let ruling = state.scope().put_file(Self { message, ..self.clone() })?;
+        let ruling = {
+            let ruling = state.scope().put_file(Self { message, ..self.clone() });
+            state.ruled(ruling)?
+        };
         state.check_quality(self).await?;
         Ok(ruling)
     }
@@ -175,7 +180,8 @@ impl Mutation for OpenPullRequest {
     type Output = github::PullRequest;
 
     async fn decide(&self, state: &mut RunState, _: &StepName) -> Result<Ruling<Self>, GuestError> {
-        Ok(state.scope().open_pull_request(self.clone())?)
+        let ruling = state.scope().open_pull_request(self.clone());
+        state.ruled(ruling)
     }
 
     async fn act(github: GitHub, grant: Granted<Self>) -> Result<Self::Output, GitHubError> {

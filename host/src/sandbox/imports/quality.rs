@@ -72,8 +72,8 @@ impl RunState {
     }
 
     async fn import_roots(&mut self, file: &PutFile) -> Result<Vec<String>, GuestError> {
-        let fits = |known: &&mut ImportRoots| known.repository == file.repository && known.branch == file.branch;
-        if self.import_roots.as_mut().filter(fits).is_none() {
+        let fits = |known: &ImportRoots| known.repository == file.repository && known.branch == file.branch;
+        if !self.import_roots.as_ref().is_some_and(fits) {
             let (github, _) = self.github_and_base()?;
             let (repository, branch) = (file.repository.clone(), file.branch.clone());
             let look = async move { github.tree(&repository, branch.as_str()).await };
@@ -85,7 +85,9 @@ impl RunState {
             };
             let (repository, branch) = (file.repository.clone(), file.branch.clone());
             let mut roots = ImportRoots { repository, branch, roots: BTreeSet::new() };
-            entries.iter().for_each(|entry| roots.add(&entry.path));
+            for entry in &entries {
+                roots.add(&entry.path);
+            }
             self.import_roots = Some(roots);
         }
         let Some(known) = &mut self.import_roots else { return Ok(Vec::new()) };
@@ -132,7 +134,9 @@ mod tests {
         };
         let tree =
             ["setup.py", "core/a/b.py", "src/app/__init__.py", "src/one.pyi", "docs/x.md", "Makefile", ".hidden.py"];
-        tree.iter().for_each(|path| known.add(path));
+        for path in tree {
+            known.add(path);
+        }
         assert_eq!(known.roots.into_iter().collect::<Vec<_>>(), ["app", "core", "one", "setup", "src"]);
     }
 

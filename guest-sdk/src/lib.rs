@@ -101,7 +101,6 @@ pub mod scratch {
 /// Looking at the web.
 #[cfg(feature = "http-fetch")]
 pub mod http_fetch {
-    use crate::Error;
     pub use crate::bindings::juggernaut::host::http_fetch::*;
 
     /// A GET without headers.

@@ -6,7 +6,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{CliOutput, Database, Host, LIMIT, Options, RolesDir, TestForge, code_task, juggernaut};
+use crate::support::{
+    AUDIT_KEY, CliOutput, Database, Host, LIMIT, Options, RolesDir, TestForge, code_task, juggernaut,
+};
 
 fn repository(path: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -98,6 +100,7 @@ async fn a_host_with_a_wrong_policy_does_not_start() {
             ("DATABASE_URL", database.url()),
             ("GITHUB_API_URL", forge.url()),
             ("JUGGERNAUT_LISTEN", "127.0.0.1:0"),
+            ("JUGGERNAUT_AUDIT_KEY", AUDIT_KEY),
             ("JUGGERNAUT_POLICIES", folder.path().to_str().unwrap()),
         ];
         let output = juggernaut(folder.path(), &["serve"], &environment).await;

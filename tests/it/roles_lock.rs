@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::support::{CliOutput, Database, Host, LIMIT, Options, Paths, RolesDir, code_task, juggernaut};
+use crate::support::{AUDIT_KEY, CliOutput, Database, Host, LIMIT, Options, Paths, RolesDir, code_task, juggernaut};
 
 fn lock_file(roles: &RolesDir) -> PathBuf {
     roles.path().join("roles.lock")
@@ -34,6 +34,7 @@ async fn refused(roles: &RolesDir, more: &[(&str, &str)], said: &[&str]) {
         ("JUGGERNAUT_ROLES", roles.path().to_str().unwrap()),
         ("JUGGERNAUT_CACHE", cache.to_str().unwrap()),
         ("JUGGERNAUT_LISTEN", "127.0.0.1:0"),
+        ("JUGGERNAUT_AUDIT_KEY", AUDIT_KEY),
     ];
     env.extend(more);
     let output = juggernaut(&std::env::temp_dir(), &["serve"], &env).await;

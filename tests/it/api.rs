@@ -246,7 +246,9 @@ async fn risk_and_dependencies_decide_where_a_task_begins() {
         risky["risk"] = json!(risk);
         let risky = api.create(risky).await;
         assert_eq!((&risky["status"], &risky["requires_approval"]), (&json!(status), &json!(waits)));
-        let reason = waits.then(|| format!("Declared risk {risk}: a person has to approve before it runs"));
+        let reason = waits.then(|| {
+            format!("a task of {risk} risk waits for a person before it runs; {risk}: declared by its creator")
+        });
         assert_eq!(risky["approval_reason"], json!(reason));
     }
 }

@@ -64,6 +64,11 @@ pub struct DevHost {
 }
 
 impl DevHost {
+    /// Of the private database: it holds no secret, the socket is its owner's.
+    pub fn database_url(&self) -> Option<String> {
+        self.database.as_ref().map(|database| database.url(DATABASE))
+    }
+
     pub async fn start(settings: DevSettings) -> Result<Self> {
         let DevSettings {
             home,

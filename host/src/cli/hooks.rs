@@ -87,6 +87,9 @@ pub async fn dev(options: DevOptions) -> Result<ExitCode> {
     let workers: Vec<String> = dev.host().worker_names().iter().map(ToString::to_string).collect();
     note(&format!("workers   {}", workers.join(", ")));
     note(&format!("forge     {}", dev.forge_url()));
+    if let Some(url) = dev.database_url() {
+        note(&format!("database  {url}"));
+    }
     note(&format!("token     {} (the command line finds it)", dev.client_file().display()));
     note(&format!("listening on http://{}", dev.host().address()));
     stop.wait().await;

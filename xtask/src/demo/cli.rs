@@ -21,6 +21,12 @@ impl Cli {
         Cli { juggernaut: places.juggernaut.clone(), root: places.root.clone(), address: address.clone() }
     }
 
+    /// The same for somebody else.
+    pub(super) fn with_token(&self, token: String) -> Cli {
+        let address = Address { token, ..self.address.clone() };
+        Cli { juggernaut: self.juggernaut.clone(), root: self.root.clone(), address }
+    }
+
     fn run(&self, arguments: &[&str]) -> Result<Output> {
         Command::new(&self.juggernaut)
             .current_dir(&self.root)

@@ -13,6 +13,8 @@ use super::{CHECK_POLICY, Places, REPOSITORY, interrupt};
 const START_MAX: Duration = Duration::from_mins(2);
 const STOP_MAX: Duration = Duration::from_mins(1);
 const STOP_LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Before the database's URL.
+const DATABASE: &str = "database ";
 const READY: &str = "listening on http";
 /// Lines of the host's log that are shown when it does not start.
 const TAIL_LINES: usize = 15;
@@ -29,6 +31,13 @@ const FOREIGN: &[&str] = &[
     "JUGGERNAUT_LISTEN",
     "JUGGERNAUT_ROLES",
     "JUGGERNAUT_CACHE",
+    "JUGGERNAUT_POLICIES",
+    "JUGGERNAUT_AUDIT_KEY",
+    "JUGGERNAUT_AUDIT_CHECKPOINT_ROWS",
+    "JUGGERNAUT_AUDIT_CHECKPOINT_SECONDS",
+    "JUGGERNAUT_APPROVAL_HOURS",
+    "JUGGERNAUT_SOLO_APPROVALS",
+    "JUGGERNAUT_EGRESS_LOOPBACK",
     "JUGGERNAUT_CONCURRENCY",
     "JUGGERNAUT_HEARTBEAT_SECONDS",
     "JUGGERNAUT_LEASE_SECONDS",
@@ -51,6 +60,7 @@ pub(super) struct DevHost {
     child: Option<Child>,
     log: PathBuf,
     address: Address,
+    database: String,
 }
 
 impl DevHost {
@@ -72,14 +82,21 @@ impl DevHost {
         let child = child.with_context(|| format!("{} does not start", places.juggernaut.display()))?;
         let address = Address { url: String::new(), token: String::new() };
         // From here on an error stops the child: it is dropped.
-        let mut host = DevHost { child: Some(child), log, address };
+        let mut host = DevHost { child: Some(child), log, address, database: String::new() };
         interrupt::wait("the host to start", START_MAX, || host.look()).with_context(|| host.tail())?;
         host.address = read_address(&home.join("client.toml"))?;
+        let said = fs::read_to_string(&host.log)?;
+        let database = said.lines().find_map(|line| line.strip_prefix(DATABASE)).context("`dev` names no database")?;
+        host.database = database.trim().to_owned();
         Ok(host)
     }
 
     pub(super) fn address(&self) -> &Address {
         &self.address
+    }
+
+    pub(super) fn database(&self) -> &str {
+        &self.database
     }
 
     fn look(&mut self) -> Result<Option<()>> {

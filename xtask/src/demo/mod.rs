@@ -1,5 +1,5 @@
-//! The demo: tasks from their creation to a merged pull request, a refusal and a rejection, with the real binaries and
-//! nothing from outside.
+//! The demo: tasks from their creation to a merged pull request, refusals, an approval, and an audit log that shows
+//! tampering, with the real binaries and nothing from outside.
 //!
 //! Invariant: what it says happened was looked up where it happened, by other means than the run that did it: the API
 //! for the task, git for the commit, the forge's own file for pull requests.
@@ -7,6 +7,7 @@
 
 mod cli;
 mod git;
+mod governance;
 mod host;
 mod interrupt;
 mod roles;
@@ -90,9 +91,13 @@ fn play(places: &Places, host: &DevHost) -> Result<Vec<Row>> {
         run: repository.commits_on_main().context("the demo's repository can not be read")?,
         repository,
         places,
+        database: host.database().to_owned(),
     };
     line(&format!("\nJuggernaut demo, run {}: API at {}", scenario.run, host.address().url))?;
     let mut rows = vec![scenario.code_task()?, scenario.prose_task()?];
     rows.extend(scenario.refused_components()?);
+    rows.push(scenario.approved_task()?);
+    rows.push(scenario.prohibited()?);
+    scenario.audit_log()?;
     Ok(rows)
 }

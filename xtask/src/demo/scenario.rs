@@ -11,13 +11,13 @@ use super::git::Repository;
 use super::show::{Row, heading, item, line};
 use super::{CHECK, Places, REPOSITORY, interrupt};
 
-const TASK_MAX: Duration = Duration::from_secs(90);
+pub(super) const TASK_MAX: Duration = Duration::from_secs(90);
 /// Begins the title of each task of a demo.
-const TITLE_PREFIX: &str = "Demo run ";
+pub(super) const TITLE_PREFIX: &str = "Demo run ";
 /// Where a run's change goes, in the sample.
 const CHANGED_PATH: &str = "core/memory.py";
 const PLACEHOLDER: &str = "@RUN@";
-const OPEN_STATUSES: [&str; 4] = ["pending", "in_progress", "suspended", "waiting_approval"];
+pub(super) const OPEN_STATUSES: [&str; 4] = ["pending", "in_progress", "suspended", "waiting_approval"];
 const PROSE_ATTEMPTS: u32 = 2;
 /// Problems of a refused component that are shown.
 const PROBLEMS_SHOWN: usize = 2;
@@ -35,6 +35,8 @@ pub(super) struct Scenario<'a> {
     pub(super) cli: Cli,
     pub(super) repository: Repository,
     pub(super) places: &'a Places,
+    /// The host's database, for the commands that work on it.
+    pub(super) database: String,
     pub(super) run: u32,
 }
 
@@ -60,9 +62,7 @@ impl Scenario<'_> {
     pub(super) fn code_task(&self) -> Result<Row> {
         heading("1. A code task: EXECUTOR, in its sandbox, carries it to a merged pull request")?;
         let template = self.places.sources.join("change/memory.py");
-        // The time besides, because a demo that was cut off may have merged under the same number.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock stands before 1970")?;
-        let revision = format!("{}-{}", self.run, now.as_secs());
+        let revision = self.stamp()?;
         let content = fs::read_to_string(&template)
             .with_context(|| format!("could not read {}", template.display()))?
             .replace(PLACEHOLDER, &revision);
@@ -79,6 +79,12 @@ impl Scenario<'_> {
         self.verify_journal(&id)?;
         let evidence = self.verify_merged(&id, &task, &content, criteria.len())?;
         Ok(Row { task: id, role: "executor".to_owned(), status: "completed".to_owned(), evidence })
+    }
+
+    /// The number of the run, and the time besides: a demo that was cut off may have merged under the same number.
+    pub(super) fn stamp(&self) -> Result<String> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock stands before 1970")?;
+        Ok(format!("{}-{}", self.run, now.as_secs()))
     }
 
     /// A task whose role claims to be done, in words alone.
@@ -272,7 +278,7 @@ fn call(step: &Value) -> String {
     format!("{}.{}", text(step, "interface"), text(step, "function"))
 }
 
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+pub(super) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_default()
 }
 

@@ -27,6 +27,8 @@ pub(crate) struct Changed {
     changed_before: Vec<u32>,
     /// Lines below which something is gone, ascending.
     seams: Vec<u32>,
+    /// Runs of lines that are as before, ascending: the first of them now and before, counted from 0, and how many.
+    same: Vec<(usize, usize, usize)>,
 }
 
 impl Changed {
@@ -34,31 +36,42 @@ impl Changed {
         let new = lines_of(after);
         let Some(before) = before else {
             // With the empty line after the last line end.
-            return Self::new(&vec![true; new.len() + 1], Vec::new());
+            return Self::new(&vec![true; new.len() + 1], Vec::new(), Vec::new());
         };
         let old = lines_of(before);
         let deadline = Instant::now() + TIME_MAX;
-        let (mut lines, mut seams) = (vec![false; new.len()], Vec::new());
+        let (mut lines, mut seams, mut same) = (vec![false; new.len()], Vec::new(), Vec::new());
         for operation in capture_diff_slices_deadline(Algorithm::Myers, &old, &new, Some(deadline)) {
             match operation {
-                DiffOp::Equal { .. } => {}
+                DiffOp::Equal { old_index, new_index, len } => same.push((new_index, old_index, len)),
                 DiffOp::Delete { new_index, .. } => seams.push(u32::try_from(new_index).unwrap_or(u32::MAX)),
                 DiffOp::Insert { new_index, new_len, .. } | DiffOp::Replace { new_index, new_len, .. } => {
                     lines[new_index..new_index + new_len].fill(true);
                 }
             }
         }
-        Self::new(&lines, seams)
+        Self::new(&lines, seams, same)
     }
 
-    fn new(lines: &[bool], seams: Vec<u32>) -> Self {
+    fn new(lines: &[bool], seams: Vec<u32>, same: Vec<(usize, usize, usize)>) -> Self {
         let mut changed_before = vec![0];
         let mut count = 0;
         for changed in lines {
             count += u32::from(*changed);
             changed_before.push(count);
         }
-        Self { changed_before, seams }
+        Self { changed_before, seams, same }
+    }
+
+    /// Where a line, counted from 1, was before; None if it is changed.
+    pub(crate) fn line_before(&self, line: u32) -> Option<u32> {
+        let line = (line as usize).checked_sub(1)?;
+        let begun = self.same.partition_point(|(first, _, _)| *first <= line);
+        let (first, before, length) = *self.same.get(begun.checked_sub(1)?)?;
+        if line - first >= length {
+            return None;
+        }
+        u32::try_from(before + line - first + 1).ok()
     }
 
     /// Whether a change touches these lines: one of them is new, or one between them is gone.

@@ -1,12 +1,16 @@
 //! The specification's "Code Quality Requirements", checked on Python with ruff's linter as a library.
 //!
-//! Invariants: nothing that stands in a file switches a check off; only what a change touches is judged; no input,
-//! however hostile, ends the process or holds up the caller longer than [`TIME_MAX`].
+//! Invariants: nothing that stands in a file switches a check off; only what a change touches or makes
+//! wrong is judged; no input, however hostile, ends the process, takes its memory (`names`, `nesting`), or holds up the
+//! caller longer than [`TIME_MAX`].
 
 mod changed;
+mod cookie;
 mod functions;
 mod guarded;
+mod handlers;
 mod lint;
+mod names;
 mod nesting;
 mod select;
 
@@ -68,6 +72,11 @@ impl Report {
         Self { findings, more }
     }
 
+    fn too_large(bytes: usize) -> Self {
+        let message = format!("{bytes} bytes; a Python file of more than {SOURCE_BYTES_MAX} is not checked");
+        Self::whole_file("too-large", message)
+    }
+
     fn whole_file(rule: &str, message: String) -> Self {
         Self::new(vec![Finding { line: 1, rule: rule.to_owned(), message }])
     }
@@ -76,9 +85,7 @@ impl Report {
 /// Checks one Python file. Blocks its thread until the answer is there, at most [`TIME_MAX`].
 pub fn check(source: Source) -> Result<Report, Refused> {
     if source.after.len() > SOURCE_BYTES_MAX {
-        let message =
-            format!("{} bytes; a Python file of more than {SOURCE_BYTES_MAX} is not checked", source.after.len());
-        return Ok(Report::whole_file("too-large", message));
+        return Ok(Report::too_large(source.after.len()));
     }
     guarded::run(move || examine(source), TIME_MAX)
 }
@@ -96,11 +103,12 @@ fn examine(source: Source) -> Report {
             return Report::new(vec![Finding { line, rule: "invalid-encoding".to_owned(), message }]);
         }
     };
-    if let Some(report) = nesting::refused(&code) {
-        return report;
+    if let Some(line) = cookie::foreign(&code) {
+        let message = "this declares another encoding than UTF-8, in which Python would read other code".to_owned();
+        return Report::new(vec![Finding { line, rule: "invalid-encoding".to_owned(), message }]);
     }
     let changed = changed::Changed::between(before.as_deref(), &code);
-    Report::new(lint::findings(&code, select::is_stub(&path), &first_party, &changed))
+    Report::new(lint::findings((before.as_deref(), &code), select::is_stub(&path), &first_party, &changed))
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@
 
 use ruff_python_ast::token::TokenKind;
 use ruff_python_ast::visitor::{Visitor, walk_expr};
-use ruff_python_ast::{Expr, ModModule, PySourceType};
-use ruff_python_parser::{Mode, ParseOptions, Parsed, lexer, parse_expression, parse_unchecked};
+use ruff_python_ast::{Expr, Mod, ModModule, PySourceType};
+use ruff_python_parser::{Mode, ParseOptions, Parsed, lexer, parse_unchecked};
 
 use crate::Report;
 
@@ -17,7 +17,7 @@ const INDENTS_MAX: usize = 100;
 /// Tokens of one expression that could stand in each other.
 const CHAIN_TOKENS_MAX: usize = 2000;
 /// Annotations in strings in annotations in strings.
-const STRINGS_MAX: usize = 3;
+pub(crate) const STRINGS_MAX: usize = 3;
 /// A file that is no Python is parsed, to say where, up to this size.
 const BROKEN_BYTES_MAX: usize = 64 * 1024;
 
@@ -139,6 +139,11 @@ pub(crate) fn parse(code: &str, source_type: PySourceType) -> Option<Parsed<ModM
     (!strings.too_deep).then_some(parsed)
 }
 
+/// A string as an annotation, as the linter reads the widest of them: with line ends in it.
+pub(crate) fn parse_text(text: &str) -> Option<Parsed<Mod>> {
+    ruff_python_parser::parse(text, ParseOptions::from(Mode::ParenthesizedExpression)).ok()
+}
+
 /// Looks into strings: the linter parses those that stand where a type can stand.
 struct Strings {
     level: usize,
@@ -162,13 +167,14 @@ impl<'a> Visitor<'a> for Strings {
 
 impl Strings {
     fn look_into(&mut self, text: &str) {
-        let Ok(parsed) = parse_expression(text) else { return };
+        let Some(parsed) = parse_text(text) else { return };
+        let Mod::Expression(parsed) = parsed.syntax() else { return };
         if self.level == STRINGS_MAX {
             self.too_deep = true;
             return;
         }
         let mut inner = Strings { level: self.level + 1, too_deep: false };
-        inner.visit_expr(parsed.expr());
+        inner.visit_expr(&parsed.body);
         self.too_deep |= inner.too_deep;
     }
 }

@@ -260,3 +260,123 @@ fn the_deepest_that_is_allowed_fits() {
         assert!(!found_in(&code).iter().any(|found| found.ends_with("too-deep")), "{start}");
     }
 }
+
+/// The linter would need gigabytes for each of these.
+#[test]
+fn names_that_are_used_and_bound_too_often_are_refused() {
+    let annotated = format!("{}{}", "x: \"f\"\n".repeat(16_000), "f=1\n".repeat(8_000));
+    let quoted = format!("x: \"\"\"\n[{}]\n\"\"\" = 1\n{}", "f,".repeat(16_000), "f=1\n".repeat(8_000));
+    for code in [
+        "f=f\n".repeat(16_000),
+        "f=f\n".repeat(128_000),
+        format!("f=1\n{}{}", "f\n".repeat(32_000), "f=1\n".repeat(8_000)),
+        format!("f=1\n{}{}", "f\n".repeat(16_000), "def f():0\n".repeat(8_000)),
+        format!("f=1\n{}{}", "f\n".repeat(16_000), "import f\n".repeat(8_000)),
+        format!("f=1\n{}{}", "f\n".repeat(16_000), "del f\n".repeat(8_000)),
+        format!("f=1\n{}{}", "f\n".repeat(16_000), "for f in():0\n".repeat(8_000)),
+        format!("f=1\n{}{}", "f\n".repeat(16_000), "class f:0\n".repeat(8_000)),
+        format!("f=1\n{}{}", "f\n".repeat(16_000), "(f:=1)\n".repeat(8_000)),
+        "f+=1\n".repeat(16_000),
+        annotated,
+        quoted,
+    ] {
+        let start: String = code.chars().rev().take(20).collect();
+        assert_eq!(found_in(&code), ["1:too-large"], "{start}");
+    }
+    // As much of it as a long file has.
+    let many = "total = 0\n".repeat(1000) + &"f(total)\n".repeat(20_000);
+    assert_eq!(found_in(&many), [""; 0]);
+    // The text before is linted too.
+    assert_eq!(found(source(Some(&"f=f\n".repeat(128_000)), "x = 1\nprint(x)\n")), ["2:T201"]);
+}
+
+#[test]
+fn what_a_change_makes_wrong_counts_on_lines_that_stay() {
+    let code = "x = 1\n\n\ndef f(a):\n    print(a)\n    return a > 42\n";
+    let all = found_in(code);
+    assert_eq!(all, ["4:ANN001", "4:ANN201", "4:D103", "5:T201", "6:PLR2004"]);
+    // It was a string.
+    assert_eq!(found_in(&format!("\"\"\"\n{code}\"\"\"\n")), [""; 0]);
+    assert_eq!(found(source(Some(&format!("\"\"\"\n{code}\"\"\"\n")), code)), all);
+    // It was another function.
+    let fine = "from m import print\n\nprint(1)\n";
+    assert_eq!(found_in(fine), [""; 0]);
+    assert_eq!(found(source(Some(fine), "\nprint(1)\n")), ["2:T201"]);
+    // It was wrong before, wherever it stood.
+    assert_eq!(found(source(Some(code), &format!("y = 1\n{code}"))), [""; 0]);
+    assert_eq!(found(source(Some(code), &format!("\u{feff}{code}\nz = 1\n"))), [""; 0]);
+    assert_eq!(found(source(Some("print(1)\n"), "\u{feff}print(1)\nz = 1\n")), [""; 0]);
+    // Nobody knows what was wrong before.
+    assert_eq!(found(source(Some(&format!("{code}print 1\n")), code)), all);
+}
+
+#[test]
+fn no_other_encoding_hides_code() {
+    for (code, line) in [
+        ("# coding: utf-7\n# +AAo-print(\"ran\")\n", 1),
+        ("# coding: unicode_escape\n# \\nprint(\"ran\")\n", 1),
+        ("#!/usr/bin/python3\n# -*- coding: latin-1 -*-\n", 2),
+        ("\n \t\x0c# vim: set fileencoding=utf-7 :\n", 2),
+        ("#\r# coding: utf-7\r", 1),
+        ("# a\r coding: utf-7\n", 1),
+        ("\u{feff}# coding=UTF-7\n", 1),
+        ("# coding: x coding: utf-7\n", 1),
+        ("# coding: utf-8x\n", 1),
+    ] {
+        assert_eq!(found_in(code), [format!("{line}:invalid-encoding")], "{code:?}");
+        assert_eq!(found(source(Some(code), code)), [format!("{line}:invalid-encoding")], "{code:?}");
+    }
+    for code in [
+        "# -*- coding: utf-8 -*-\n",
+        "# coding=UTF_8\n",
+        "\n# vim: set fileencoding=utf8 :\n",
+        "# coding: utf-8-sig\n",
+        "\n\n# coding: utf-7\n",
+        "x = 1  # coding: utf-7\n",
+        "# encoding is utf-7\n",
+    ] {
+        assert_eq!(found_in(code), [""; 0], "{code:?}");
+    }
+}
+
+#[test]
+fn a_raise_excuses_a_handler_only_where_it_is_reached() {
+    for (handler, wanted) in [
+        ("except:\n    return 2\n    raise", &["4:E722"][..]),
+        ("except:\n    raise", &["4:E722"]),
+        ("except:\n    if 0:\n        raise", &["4:E722"]),
+        ("except Exception:\n    if 0:\n        raise", &["4:BLE001"]),
+        ("except Exception:\n    raise\n    x()", &["4:BLE001"]),
+        ("except Exception:\n    return 2\n    raise", &["4:BLE001"]),
+        ("except (ValueError, BaseException) as e:\n    if 0:\n        raise e", &["4:BLE001"]),
+        ("except Exception:\n    x.exception()\n    if 0:\n        raise", &["4:BLE001"]),
+        ("except Exception:\n    x()\n    raise", &[]),
+        ("except Exception as e:\n    raise ValueError from e", &[]),
+        ("except Exception:\n    for a in x():\n        break\n    raise", &[]),
+        ("except Exception:\n    logging.exception(\"x\")", &[]),
+        ("except ValueError:\n    return 2", &[]),
+    ] {
+        let handler = handler.replace("\n", "\n    ");
+        let code = format!("def f() -> int:\n{D}    try:\n        x()\n    {handler}\n");
+        let wanted: Vec<String> = wanted.iter().map(|wanted| wanted.replace("4:", "5:")).collect();
+        let code = if code.contains("logging") { format!("{code}\n\nimport logging\n") } else { code };
+        assert_eq!(found_in(&code), wanted, "{code}");
+    }
+}
+
+#[test]
+fn scripts_of_other_interpreters_and_runners_are_python() {
+    for (first, python) in [
+        ("#!/usr/bin/pypy3", true),
+        ("#!/usr/bin/env -S PyPy3.10 -u", true),
+        ("#!/usr/bin/env -S python3 -u", true),
+        ("#!/usr/bin/env -S uv run --script", true),
+        ("#!/usr/bin/env -Suv run", true),
+        ("#!/opt/uv run", true),
+        ("#!/usr/bin/env bash", false),
+        ("#!/usr/bin/env -S luvit", false),
+        ("uv run", false),
+    ] {
+        assert_eq!(is_python("bin/tool", format!("{first}\nprint(1)\n").as_bytes()), python, "{first}");
+    }
+}

@@ -100,21 +100,22 @@ impl RunState {
 fn judge(path: &str, checked: Result<Report, Refused>) -> Result<(), GuestError> {
     match checked {
         Ok(report) if report.findings.is_empty() => Ok(()),
-        Ok(report) => Err(GuestError::Findings(
-            (report.findings.into_iter())
-                .map(|::quality::Finding { line, rule, message }| Finding {
-                    path: path.to_owned(),
-                    rule,
-                    line,
-                    message,
-                })
-                .collect(),
-        )),
+        Ok(report) => Err(GuestError::Findings(handed_out(path, report))),
         Err(refused) => {
             let message = format!("{path} was not written, for its quality can not be checked: {refused}");
             Err(if refused.may_pass() { GuestError::Unavailable(message) } else { GuestError::Invalid(message) })
         }
     }
+}
+
+/// As many as a guest is given; where there are more, the last of them says how many.
+fn handed_out(path: &str, Report { mut findings, more }: Report) -> Vec<Finding> {
+    if let (1.., Some(last)) = (more, findings.last_mut()) {
+        last.rule = "more".to_owned();
+        last.message = format!("and {} more findings from here on", more + 1);
+    }
+    let named = |::quality::Finding { line, rule, message }| Finding { path: path.to_owned(), rule, line, message };
+    findings.into_iter().map(named).collect()
 }
 
 fn broken_off(error: impl std::fmt::Display) -> GuestError {
@@ -138,6 +139,17 @@ mod tests {
             known.add(path);
         }
         assert_eq!(known.roots.into_iter().collect::<Vec<_>>(), ["app", "core", "one", "setup", "src"]);
+    }
+
+    #[test]
+    fn the_last_finding_says_how_many_are_left_out() {
+        let finding = |line| ::quality::Finding { line, rule: "T201".to_owned(), message: "`print` found".to_owned() };
+        let report = |more| Report { findings: vec![finding(1), finding(2)], more };
+        let Err(GuestError::Findings(all)) = judge("a.py", Ok(report(0))) else { panic!() };
+        assert_eq!((all.len(), all[1].rule.as_str()), (2, "T201"));
+        let Err(GuestError::Findings(cut)) = judge("a.py", Ok(report(400))) else { panic!() };
+        assert_eq!((cut.len(), cut[0].rule.as_str(), cut[1].rule.as_str()), (2, "T201", "more"));
+        assert_eq!(cut[1].message, "and 401 more findings from here on");
     }
 
     #[test]

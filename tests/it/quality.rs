@@ -35,6 +35,8 @@ async fn each_requirement_stops_a_file_and_says_where() {
         ("q = f\"SELECT * FROM t WHERE id = {x}\"\n", "a.py:1 S608 Possible SQL injection"),
         ("import os\nimport json\n", "a.py:1 I001 Import block is un-sorted"),
         ("def f(:\n", "a.py:1 invalid-syntax"),
+        ("try:\n    f()\nexcept:\n    g()\n    raise\n", "a.py:3 E722 Do not use bare `except`"),
+        ("# coding: utf-7\n# +AAo-print(1)\n", "a.py:1 invalid-encoding"),
     ] {
         let reason = refused(&host, writing("a.py", content)).await;
         assert!(reason.contains(wanted), "{content}\n{reason}");
@@ -44,6 +46,8 @@ async fn each_requirement_stops_a_file_and_says_where() {
     assert!(!reason.contains("bin/tool:12"), "{reason}");
     let reason = refused(&host, writing("deep.py", &"(".repeat(500_000))).await;
     assert!(reason.contains("deep.py:1 too-deep"), "{reason}");
+    let reason = refused(&host, writing("names.py", &"f=f\n".repeat(100_000))).await;
+    assert!(reason.contains("names.py:1 too-large"), "{reason}");
 }
 
 #[tokio::test]
@@ -73,6 +77,14 @@ async fn of_a_legacy_file_only_what_changed_counts() {
         assert!(reason.contains(wanted), "{wanted}: {reason}");
     }
     assert!(!reason.contains("old.py:8") && !reason.contains("old.py:9") && !reason.contains("I001"), "{reason}");
+}
+
+#[tokio::test]
+async fn what_was_in_a_string_is_judged_when_it_is_code() {
+    let host = Host::start(Options::default()).await;
+    host.forge().commit_to_main("hidden.py", "\"\"\"\nprint(1)\n\"\"\"\n").await;
+    let reason = refused(&host, writing("hidden.py", "print(1)\n")).await;
+    assert!(reason.contains("hidden.py:1 T201"), "{reason}");
 }
 
 #[tokio::test]

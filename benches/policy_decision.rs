@@ -3,6 +3,8 @@
 //!
 //! `cargo bench -p juggernaut --bench policy_decision`
 
+#![allow(clippy::expect_used, reason = "a bench that can not be set up has to end")]
+
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;

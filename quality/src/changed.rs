@@ -24,7 +24,7 @@ pub(crate) fn lines_of(text: &str) -> Vec<&str> {
 /// A hostile file has as many findings as lines, each about all of them: the answer to one takes no walk over lines.
 pub(crate) struct Changed {
     /// How many of the lines before this one are changed.
-    changed_before: Vec<u32>,
+    before: Vec<u32>,
     /// Lines below which something is gone, ascending.
     seams: Vec<u32>,
     /// Runs of lines that are as before, ascending: the first of them now and before, counted from 0, and how many.
@@ -54,13 +54,13 @@ impl Changed {
     }
 
     fn new(lines: &[bool], seams: Vec<u32>, same: Vec<(usize, usize, usize)>) -> Self {
-        let mut changed_before = vec![0];
+        let mut before = vec![0];
         let mut count = 0;
         for changed in lines {
             count += u32::from(*changed);
-            changed_before.push(count);
+            before.push(count);
         }
-        Self { changed_before, seams, same }
+        Self { before, seams, same }
     }
 
     /// Where a line, counted from 1, was before; None if it is changed.
@@ -77,7 +77,7 @@ impl Changed {
     /// Whether a change touches these lines: one of them is new, or one between them is gone.
     pub(crate) fn touches(&self, span: &RangeInclusive<u32>) -> bool {
         let (first, last) = (*span.start(), *span.end());
-        let before = |line: usize| self.changed_before[line.min(self.changed_before.len() - 1)];
+        let before = |line: usize| self.before[line.min(self.before.len() - 1)];
         let seam = self.seams.get(self.seams.partition_point(|seam| *seam < first));
         before(last as usize) > before((first as usize).saturating_sub(1)) || seam.is_some_and(|seam| *seam < last)
     }

@@ -103,7 +103,9 @@ impl Host {
             stopping.clone(),
         ));
         let signer = tokio::spawn(audit::sign(db.clone(), settings.audit.schedule, closed.clone()));
-        let workers = start_workers(&db, &sandbox, &services, &policies, &settings.worker, loaded, &wake, id).await?;
+        let shared =
+            Shared { db: &db, sandbox: &sandbox, services: &services, policies: &policies, wake: &wake, host: id };
+        let workers = start_workers(shared, &settings.worker, loaded).await?;
         let worker_names = workers.iter().map(|worker| worker.id.clone()).collect();
         let workers =
             workers.into_iter().map(|worker| tokio::spawn(worker.work(stopping.clone(), woken.clone()))).collect();
@@ -213,16 +215,22 @@ fn web(settings: EgressSettings) -> Result<WebClient> {
     Ok(WebClient::new(Guard::new(loopback), USER_AGENT)?)
 }
 
+/// What all workers of this process share.
+struct Shared<'a> {
+    db: &'a Db,
+    sandbox: &'a Arc<Sandbox>,
+    services: &'a Services,
+    policies: &'a Arc<Policies>,
+    wake: &'a watch::Sender<()>,
+    host: HostId,
+}
+
 async fn start_workers(
-    db: &Db,
-    sandbox: &Arc<Sandbox>,
-    services: &Services,
-    policies: &Arc<Policies>,
+    shared: Shared<'_>,
     config: &WorkerConfig,
     loaded: Vec<Arc<LoadedRole>>,
-    wake: &watch::Sender<()>,
-    host: HostId,
 ) -> Result<Vec<Arc<Worker>>> {
+    let Shared { db, sandbox, services, policies, wake, host } = shared;
     let several = loaded.len() > 1;
     let mut workers = Vec::new();
     for role in loaded {

@@ -41,7 +41,7 @@ pub async fn serve(config: HostConfig) -> Result<ExitCode> {
     let mut stop = StopSignal::new()?;
     let other_secrets = model.api_key.map(|key| ("OPENROUTER_API_KEY".to_owned(), key)).into_iter().collect();
     let (listen, pinning) = (server.listen, Pinning::Locked);
-    let settings = HostSettings { database, listen, github, egress, worker, approvals, audit, pinning, other_secrets };
+    let settings = HostSettings { database, listen, github, egress, worker, approvals, audit, other_secrets, pinning };
     let host = Host::start(settings).await?;
     note(&format!("listening on http://{}", host.address()));
     stop.wait().await;

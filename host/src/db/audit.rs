@@ -159,7 +159,7 @@ async fn begin_chain(tx: &mut PgConnection, ledger: &Ledger) -> Result<Head, sql
         start.id,
         start.host,
         start.started_at,
-        start.public_key.as_ref().map(|key| key.as_slice())
+        start.public_key.as_ref().map(<[u8; 32]>::as_slice)
     )
     .execute(tx)
     .await?;

@@ -126,7 +126,7 @@ pub fn explain(authority: &Authority, task: &CaseTask, call: &CaseCall) -> Resul
     let id = task.id.unwrap_or(TaskId(uuid::Uuid::nil()));
     let target = Target::of_payload(&task.draft.payload);
     let scope = Scope { authority, task: id, task_type: &task.draft.task_type, risk: &risk, target: target.as_ref() };
-    let arguments = Arguments { arguments: &call.arguments, facts: &call.facts, own_branch: id.branch() };
+    let arguments = Arguments { given: &call.arguments, facts: &call.facts, own_branch: id.branch() };
     if call.call.starts_with("github-read.") {
         let repository = arguments.repository()?;
         return Ok(match scope.read(&repository) {
@@ -177,7 +177,7 @@ pub fn explain(authority: &Authority, task: &CaseTask, call: &CaseCall) -> Resul
 
 /// Arguments of a case, read into the types of a run.
 struct Arguments<'a> {
-    arguments: &'a Value,
+    given: &'a Value,
     facts: &'a Value,
     own_branch: String,
 }
@@ -188,7 +188,7 @@ impl Arguments<'_> {
     }
 
     fn text(&self, key: &str) -> Result<String, String> {
-        let text = self.arguments.get(key).and_then(Value::as_str);
+        let text = self.given.get(key).and_then(Value::as_str);
         let text = text.ok_or_else(|| format!("arguments.{key} is missing, or no string"))?;
         Ok(text.replace(OWN_BRANCH, &self.own_branch))
     }
@@ -244,7 +244,7 @@ impl Arguments<'_> {
             path: RepoPath::parse(&self.text("path")?).map_err(|error| error.to_string())?,
             content: self.text("content").unwrap_or_default().into_bytes(),
             message: self.text("message").unwrap_or_default(),
-            previous: if self.arguments.get("previous").is_some() { Some(self.sha("previous")?) } else { None },
+            previous: if self.given.get("previous").is_some() { Some(self.sha("previous")?) } else { None },
         })
     }
 
@@ -262,7 +262,7 @@ impl Arguments<'_> {
     fn merge(&self, target: Option<&Target>) -> Result<(MergePullRequest, MergeFacts), String> {
         let action = MergePullRequest {
             repository: self.repository()?,
-            number: self.arguments.get("number").and_then(Value::as_u64).unwrap_or(1),
+            number: self.given.get("number").and_then(Value::as_u64).unwrap_or(1),
             head_sha: self.sha("head_sha")?,
         };
         let head = json!(action.head_sha);
@@ -288,7 +288,10 @@ impl Arguments<'_> {
             paths: list("paths", json!([]))?,
             own_commits: shas("own_commits")?,
             base_renames: list("base_renames", json!([]))?,
-            files_removed: self.fact("files_removed").and_then(Value::as_u64).unwrap_or(0) as usize,
+            files_removed: self
+                .fact("files_removed")
+                .and_then(Value::as_u64)
+                .map_or(0, |files| usize::try_from(files).unwrap_or(usize::MAX)),
             contents: (contents.into_iter().flatten())
                 .map(|(path, text)| (path.clone(), text.as_str().unwrap_or_default().as_bytes().to_vec()))
                 .collect(),

@@ -4,17 +4,19 @@
 //! `forbid` that fails; what does not fit the schema never starts a host; the prohibitions are part of the binary and
 //! no folder can take them away.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
 use cedar_policy::{
-    AuthorizationError, Authorizer, Context, Decision as CedarDecision, Entities, Entity, EntityId, EntityTypeName,
-    EntityUid, Policy, PolicyId, PolicySet, Request, RestrictedExpression, Schema, ValidationMode, Validator,
+    ActionConstraint, AuthorizationError, Authorizer, Context, Decision as CedarDecision, Entities, Entity, EntityId,
+    EntityTypeName, EntityUid, Policy, PolicyId, PolicySet, Request, RestrictedExpression, Schema, ValidationMode,
+    Validator,
 };
 use sha2::{Digest, Sha256};
 
-use super::question::{Question, Subject};
+use super::question::{Action, Question, Subject};
 
 /// What a policy may speak of. Not replaceable: it is what the host asks.
 const SCHEMA: &str = include_str!("../../../policies/juggernaut.cedarschema");
@@ -57,10 +59,9 @@ pub enum PoliciesError {
 
 /// A validated set of policies. Made once at the start of a host.
 pub struct Policies {
-    set: PolicySet,
     schema: Schema,
     authorizer: Authorizer,
-    actions: BTreeMap<&'static str, EntityUid>,
+    actions: BTreeMap<Action, Asked>,
     /// The hierarchy of actions, for questions without a role.
     bare: Entities,
     digest: [u8; 32],
@@ -76,6 +77,12 @@ pub struct PolicySummary {
     pub file: String,
     /// What a refusal by it says.
     pub says: Option<String>,
+}
+
+/// An action, and the policies whose scope can hold it: the others could only not apply.
+struct Asked {
+    uid: EntityUid,
+    policies: PolicySet,
 }
 
 /// Who asks, with what policies can know of it.
@@ -141,10 +148,10 @@ impl Policies {
             }
         }
         validate(&schema, &set)?;
-        let actions = action_uids().map_err(|problem| syntax(problem.clone()))?;
         let bare = Entities::from_entities([], Some(&schema)).map_err(|error| syntax(error.to_string()))?;
+        let actions = by_action(&set, &bare).map_err(syntax)?;
         let digest = hasher.finalize().into();
-        Ok(Self { set, schema, authorizer: Authorizer::new(), actions, bare, digest, summaries })
+        Ok(Self { schema, authorizer: Authorizer::new(), actions, bare, digest, summaries })
     }
 
     /// SHA-256 of the schema and all files with their names: what an approval is bound to.
@@ -186,27 +193,28 @@ impl Policies {
 
     /// Evaluates all policies. Whatever goes wrong is a denial.
     pub fn decide(&self, asker: &Asker, question: &Question) -> Decision {
-        // On a stack of its own: Cedar measures how much is left of the thread's, and a guest's call comes on a
-        // fiber's stack, where that measure means nothing.
-        stacker::grow(STACK_BYTES, || match self.request(asker, question) {
-            Ok(request) => self.evaluate(&request, &asker.entities),
+        on_own_stack(|| match self.request(asker, question) {
+            Ok((request, policies)) => self.evaluate(&request, policies, &asker.entities),
             Err(problem) => Decision { allowed: false, policies: vec![DEFAULT_DENY.to_owned()], errors: vec![problem] },
         })
     }
 
-    fn request(&self, asker: &Asker, question: &Question) -> Result<Request, String> {
+    fn request(&self, asker: &Asker, question: &Question) -> Result<(Request, &PolicySet), String> {
         let Subject { kind, id } = &question.subject;
-        let action = self.actions.get(question.action.name()).ok_or("the schema has no such action")?;
+        let Asked { uid: action, policies } = self.actions.get(&question.action).ok_or("there is no such action")?;
         let context = Context::from_pairs(question.context()?).map_err(|error| error.to_string())?;
-        // With the schema: a question that the policies were not validated for is not asked.
-        Request::new(asker.uid.clone(), action.clone(), uid(kind, id)?, context, Some(&self.schema))
-            .map_err(|error| error.to_string())
+        // While developing, a question that the policies were not validated for is a mistake of ours. In a release it
+        // costs a fifth of the decision, and a fact that is missing or of another type denies all the same.
+        let schema = cfg!(debug_assertions).then_some(&self.schema);
+        let request = Request::new(asker.uid.clone(), action.clone(), uid(kind, id)?, context, schema)
+            .map_err(|error| error.to_string())?;
+        Ok((request, policies))
     }
 
-    fn evaluate(&self, request: &Request, entities: &Entities) -> Decision {
-        let response = self.authorizer.is_authorized(request, &self.set, entities);
+    fn evaluate(&self, request: &Request, policies: &PolicySet, entities: &Entities) -> Decision {
+        let response = self.authorizer.is_authorized(request, policies, entities);
         let errors: Vec<String> = response.diagnostics().errors().map(ToString::to_string).collect();
-        let mut policies: Vec<String> = if errors.is_empty() {
+        let mut ids: Vec<String> = if errors.is_empty() {
             response.diagnostics().reason().map(ToString::to_string).collect()
         } else {
             let failed = response.diagnostics().errors().map(|error| match error {
@@ -215,12 +223,35 @@ impl Policies {
             failed.collect()
         };
         let allowed = errors.is_empty() && response.decision() == CedarDecision::Allow;
-        if policies.is_empty() {
-            policies.push(DEFAULT_DENY.to_owned());
+        if ids.is_empty() {
+            ids.push(DEFAULT_DENY.to_owned());
         }
-        policies.sort();
-        Decision { allowed, policies, errors }
+        ids.sort();
+        Decision { allowed, policies: ids, errors }
     }
+}
+
+thread_local! {
+    static ON_OWN_STACK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs decisions on a stack of their own: Cedar measures how much is left of the thread's, and a guest's call comes on
+/// a fiber's stack, where that measure means nothing. Several decisions can share one.
+pub(super) fn on_own_stack<T>(decide: impl FnOnce() -> T) -> T {
+    struct Back;
+    impl Drop for Back {
+        fn drop(&mut self) {
+            ON_OWN_STACK.set(false);
+        }
+    }
+    if ON_OWN_STACK.get() {
+        return decide();
+    }
+    stacker::grow(STACK_BYTES, || {
+        ON_OWN_STACK.set(true);
+        let _back = Back;
+        decide()
+    })
 }
 
 fn uid(kind: &str, id: &str) -> Result<EntityUid, String> {
@@ -228,8 +259,27 @@ fn uid(kind: &str, id: &str) -> Result<EntityUid, String> {
     Ok(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
 }
 
-fn action_uids() -> Result<BTreeMap<&'static str, EntityUid>, String> {
-    super::question::Action::ALL.iter().map(|action| Ok((action.name(), uid("Action", action.name())?))).collect()
+/// For each action the policies that name it, a group of it, or no action.
+fn by_action(set: &PolicySet, actions: &Entities) -> Result<BTreeMap<Action, Asked>, String> {
+    let mut found = BTreeMap::new();
+    for action in Action::ALL {
+        let uid = uid("Action", action.name())?;
+        let groups: Vec<&EntityUid> = actions.ancestors(&uid).ok_or("the schema has no such action")?.collect();
+        let holds = |named: &EntityUid| *named == uid || groups.contains(&named);
+        let mut policies = PolicySet::new();
+        for policy in set.policies() {
+            let applies = match policy.action_constraint() {
+                ActionConstraint::Any => true,
+                ActionConstraint::In(named) => named.iter().any(holds),
+                ActionConstraint::Eq(named) => holds(&named),
+            };
+            if applies {
+                policies.add(policy.clone()).map_err(|error| error.to_string())?;
+            }
+        }
+        found.insert(*action, Asked { uid, policies });
+    }
+    Ok(found)
 }
 
 fn read_folder(folder: &Path) -> Result<Vec<(String, String)>, PoliciesError> {

@@ -64,11 +64,12 @@ fn a_policy_that_fails_to_evaluate_denies() {
     // … and past the schema: Cedar alone skips the forbid that fails, and allows.
     let policies = Policies::shipped().unwrap();
     let role = executor(&policies);
-    let action = policies.actions["claim_task"].clone();
-    let request = Request::new(role.uid.clone(), action, uid("Task", "any").unwrap(), Context::empty(), None).unwrap();
-    let cedar = policies.authorizer.is_authorized(&request, &policies.set, &role.entities);
+    let Asked { uid: action, policies: asked } = &policies.actions[&Action::ClaimTask];
+    let request =
+        Request::new(role.uid.clone(), action.clone(), uid("Task", "any").unwrap(), Context::empty(), None).unwrap();
+    let cedar = policies.authorizer.is_authorized(&request, asked, &role.entities);
     assert_eq!(cedar.decision(), CedarDecision::Allow);
-    let ours = policies.evaluate(&request, &role.entities);
+    let ours = policies.evaluate(&request, asked, &role.entities);
     assert!(!ours.allowed, "{ours:?}");
     assert_eq!(ours.policies, ["prohibited.claim-outside-capability-set"]);
     assert!(!ours.errors.is_empty());
@@ -120,4 +121,23 @@ fn what_is_wrong_with_a_folder_is_said_before_the_start() {
 fn a_copy_of_the_shipped_folder_is_the_shipped_set() {
     let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies");
     assert_eq!(Policies::load(&ours).unwrap().digest(), Policies::shipped().unwrap().digest());
+}
+
+#[test]
+fn a_policy_is_asked_wherever_its_scope_can_hold_the_action() {
+    let everywhere = "@id(\"mine.all\") forbid (principal, action, resource);
+        @id(\"mine.group\") forbid (principal, action in Action::\"host_call\", resource);
+        @id(\"mine.list\") forbid (principal, action in [Action::\"deploy\", Action::\"write\"], resource);
+        @id(\"mine.one\") forbid (principal, action == Action::\"put_file\", resource);";
+    let policies = load(&[("mine.cedar", everywhere)]).unwrap();
+    let asked = |action: Action| {
+        let ids = policies.actions[&action].policies.policies().map(|policy| policy.id().to_string());
+        let mut ids: Vec<String> = ids.filter(|id| id.starts_with("mine.")).collect();
+        ids.sort();
+        ids
+    };
+    assert_eq!(asked(Action::PutFile), ["mine.all", "mine.group", "mine.list", "mine.one"]);
+    assert_eq!(asked(Action::Deploy), ["mine.all", "mine.group", "mine.list"]);
+    assert_eq!(asked(Action::ReadRepository), ["mine.all", "mine.group"]);
+    assert_eq!(asked(Action::ClaimTask), ["mine.all"]);
 }

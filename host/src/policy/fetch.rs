@@ -11,14 +11,14 @@ impl Scope<'_> {
     /// of the manifest. Each hop of a redirect is asked for anew.
     pub fn fetch(&self, target: &WebTarget, method: Method) -> Result<Decision, Denied> {
         let outside = outside::fetch(&self.authority.manifest, target, method);
-        self.ask_endpoint(Action::Fetch, target, method.name(), outside)
+        self.ask_endpoint(Action::Fetch, target, method.name(), &outside)
     }
 
     /// Whether the run may send to a place on the web. No manifest can grant it yet; policies judge it for `policy
     /// explain` and `policy test`.
     pub(super) fn send(&self, target: &WebTarget, method: &str, granted: bool) -> Result<Ruling<()>, Denied> {
         let outside = self.granted("http-send", granted);
-        let decision = self.ask_endpoint(Action::Send, target, method, outside)?;
+        let decision = self.ask_endpoint(Action::Send, target, method, &outside)?;
         Ok(self.ruling(Action::Send, decision, self.risk.clone(), ()))
     }
 
@@ -26,7 +26,7 @@ impl Scope<'_> {
     pub(super) fn deploy(&self, repository: &Repository, workflow: &str, granted: bool) -> Result<Ruling<()>, Denied> {
         let outside = self.granted("deploy", granted);
         let facts = vec![("repository", Fact::Text(repository.to_string()))];
-        let decision = self.ask(Action::Deploy, Subject::workflow(workflow), outside, facts, vec![])?;
+        let decision = self.ask(Action::Deploy, Subject::workflow(workflow), &outside, facts, vec![])?;
         Ok(self.ruling(Action::Deploy, decision, self.risk.clone(), ()))
     }
 
@@ -43,7 +43,7 @@ impl Scope<'_> {
         action: Action,
         target: &WebTarget,
         method: &str,
-        outside: outside::Outside,
+        outside: &outside::Outside,
     ) -> Result<Decision, Denied> {
         let overridden = target.method_override().unwrap_or_default();
         let facts = vec![

@@ -123,9 +123,7 @@ pub fn is_migration(path: &str) -> bool {
 pub(super) fn is_way_back(path: &str) -> bool {
     let parts = paths::parts(path);
     parts.last().is_some_and(|file| {
-        file.rsplit_once('.').is_some_and(|(stem, _)| {
-            stem == "down" || stem.ends_with(".down") || stem.ends_with("_down") || stem.ends_with("-down")
-        })
+        file.rsplit_once('.').is_some_and(|(stem, _)| stem.rsplit(['.', '_', '-']).next() == Some("down"))
     })
 }
 

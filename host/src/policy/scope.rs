@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::action::{CreateBranch, MergePullRequest, OpenPullRequest, PutFile};
-use super::engine::{Asker, Decision, Policies, PoliciesError};
+use super::engine::{Asker, Decision, Policies, PoliciesError, on_own_stack};
 use super::harm::Harm;
 use super::question::{Action, Fact, Question, Subject};
 use super::risk::Assessment;
@@ -74,7 +74,7 @@ impl Scope<'_> {
     /// Whether the run may read a repository.
     pub fn read(&self, repository: &Repository) -> Result<Decision, Denied> {
         let outside = outside::read(&self.authority.manifest, repository);
-        self.ask(Action::ReadRepository, Subject::repository(repository), outside, vec![], vec![])
+        self.ask(Action::ReadRepository, Subject::repository(repository), &outside, vec![], vec![])
     }
 
     /// A branch begins at a commit of the base.
@@ -93,16 +93,20 @@ impl Scope<'_> {
         let outside = outside::write(&self.authority.manifest, repository, branch, None);
         let facts = vec![("on_base", Fact::Bool(facts.on_base))];
         let words = vec![("commit", sha.to_string())];
-        self.ask_write(Action::CreateBranch, repository, branch.as_str(), outside, facts, words)
+        self.ask_write(Action::CreateBranch, repository, branch.as_str(), &outside, facts, words)
     }
 
     pub fn put_file(&self, action: PutFile) -> Result<Ruling<PutFile>, Denied> {
+        on_own_stack(|| self.rule_on_file(action))
+    }
+
+    fn rule_on_file(&self, action: PutFile) -> Result<Ruling<PutFile>, Denied> {
         let PutFile { repository, branch, path, content, message: _, previous } = &action;
         let outside = outside::write(&self.authority.manifest, repository, branch, None);
         let harm = Harm::of_file(path.as_str(), content, previous.is_some());
         let facts = vec![("paths", paths::facts([path.as_str()])), ("harm", harm.fact())];
         let words = vec![("paths", paths::named(&[path.as_str()])), ("harm", harm.to_string())];
-        let decision = self.ask_write(Action::PutFile, repository, branch.as_str(), outside, facts, words)?;
+        let decision = self.ask_write(Action::PutFile, repository, branch.as_str(), &outside, facts, words)?;
         let mut risk = self.risk.clone();
         risk.raise_for_file(path.as_str(), Some(content));
         Ok(self.ruling(Action::PutFile, decision, risk, action))
@@ -113,7 +117,7 @@ impl Scope<'_> {
         let outside = outside::write(&self.authority.manifest, repository, head, Some(base.as_str()));
         let facts = vec![("base", Fact::Text(base.to_string()))];
         let words = vec![("base", format!("{:?}", base.as_str()))];
-        let decision = self.ask_write(Action::OpenPullRequest, repository, head.as_str(), outside, facts, words)?;
+        let decision = self.ask_write(Action::OpenPullRequest, repository, head.as_str(), &outside, facts, words)?;
         Ok(self.ruling(Action::OpenPullRequest, decision, self.risk.clone(), action))
     }
 
@@ -126,6 +130,10 @@ impl Scope<'_> {
 
     /// Merges only what this task made: its own branch, in the same repository, with nobody else's commits on it.
     pub fn merge(&self, action: MergePullRequest, facts: &MergeFacts) -> Result<Ruling<MergePullRequest>, Denied> {
+        on_own_stack(|| self.rule_on_merge(action, facts))
+    }
+
+    fn rule_on_merge(&self, action: MergePullRequest, facts: &MergeFacts) -> Result<Ruling<MergePullRequest>, Denied> {
         let decision = self.may_merge(&action.repository, action.head_sha.as_str(), facts)?;
         let mut risk = self.risk.clone();
         for (path, content) in facts.judged_files() {
@@ -161,7 +169,7 @@ impl Scope<'_> {
             ("paths", paths::named(&touched)),
             ("harm", harm.to_string()),
         ];
-        self.ask_write(Action::MergePullRequest, repository, head_branch, outside, known, words)
+        self.ask_write(Action::MergePullRequest, repository, head_branch, &outside, known, words)
     }
 
     /// Whether the attempt may end as completed.
@@ -184,7 +192,7 @@ impl Scope<'_> {
         action: Action,
         repository: &Repository,
         branch: &str,
-        outside: outside::Outside,
+        outside: &outside::Outside,
         mut facts: Vec<(&'static str, Fact)>,
         mut words: Vec<(&'static str, String)>,
     ) -> Result<Decision, Denied> {
@@ -203,7 +211,7 @@ impl Scope<'_> {
         &self,
         action: Action,
         subject: Subject,
-        outside: outside::Outside,
+        outside: &outside::Outside,
         mut facts: Vec<(&'static str, Fact)>,
         mut words: Vec<(&'static str, String)>,
     ) -> Result<Decision, Denied> {

@@ -74,8 +74,7 @@ fn look_at(statement: &[Token], depth: u8, found: &mut Findings) {
                     found.destructive.push("DELETE without WHERE".to_owned());
                 }
             }
-            "UPDATE" if at == 0 || first == "WITH" => found.changes_rows = true,
-            "INSERT" | "MERGE" | "COPY" if at == 0 || first == "WITH" => found.changes_rows = true,
+            "UPDATE" | "INSERT" | "MERGE" | "COPY" if at == 0 || first == "WITH" => found.changes_rows = true,
             _ => {}
         }
         let inside = match token {

@@ -87,7 +87,7 @@ impl DevHost {
         host.address = read_address(&home.join("client.toml"))?;
         let said = fs::read_to_string(&host.log)?;
         let database = said.lines().find_map(|line| line.strip_prefix(DATABASE)).context("`dev` names no database")?;
-        host.database = database.trim().to_owned();
+        database.trim().clone_into(&mut host.database);
         Ok(host)
     }
 

@@ -122,7 +122,8 @@ impl Db {
         .fetch_one(&mut **tx)
         .await?;
         let waits = locked.status == TaskStatus::WaitingApproval;
-        if !waits && !(locked.status == TaskStatus::Pending && locked.lacks) {
+        let lacks = locked.status == TaskStatus::Pending && locked.lacks;
+        if !(waits || lacks) {
             return Ok(false);
         }
         sqlx::query!(

@@ -111,7 +111,7 @@ fn judge(path: &str, checked: Result<Report, Refused>) -> Result<(), GuestError>
 /// As many as a guest is given; where there are more, the last of them says how many.
 fn handed_out(path: &str, Report { mut findings, more }: Report) -> Vec<Finding> {
     if let (1.., Some(last)) = (more, findings.last_mut()) {
-        last.rule = "more".to_owned();
+        "more".clone_into(&mut last.rule);
         last.message = format!("and {} more findings from here on", more + 1);
     }
     let named = |::quality::Finding { line, rule, message }| Finding { path: path.to_owned(), rule, line, message };

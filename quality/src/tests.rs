@@ -356,7 +356,7 @@ fn a_raise_excuses_a_handler_only_where_it_is_reached() {
         ("except Exception:\n    logging.exception(\"x\")", &[]),
         ("except ValueError:\n    return 2", &[]),
     ] {
-        let handler = handler.replace("\n", "\n    ");
+        let handler = handler.replace('\n', "\n    ");
         let code = format!("def f() -> int:\n{D}    try:\n        x()\n    {handler}\n");
         let wanted: Vec<String> = wanted.iter().map(|wanted| wanted.replace("4:", "5:")).collect();
         let code = if code.contains("logging") { format!("{code}\n\nimport logging\n") } else { code };

@@ -55,6 +55,8 @@ kinds! {
     ApprovalDenied = "approval_denied",
     ApprovalExpired = "approval_expired",
     ApprovalConsumed = "approval_consumed",
+    AlertRaised = "alert_raised",
+    AlertSettled = "alert_settled",
     TokenCreated = "token_created",
     TokenRevoked = "token_revoked",
     HostStarted = "host_started",

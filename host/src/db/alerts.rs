@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::journal::RunKey;
 use super::logs::{LogEntry, append};
 use super::{Db, DbError, rows};
+use crate::audit::{Event, EventKind};
 use crate::journal::{Alert, Severity};
 use crate::task::{LogLevel, TaskId};
 
@@ -133,10 +134,10 @@ async fn raise(
 impl Db {
     /// Raises an alert of the host itself.
     pub async fn raise_alert(&self, alert: &Alert) -> Result<(), DbError> {
-        let mut transaction = self.pool().begin().await?;
+        let mut transaction = self.begin_audited().await?;
         raise(&mut transaction, alert, None).await?;
-        transaction.commit().await?;
-        Ok(())
+        let details = json!({ "kind": alert.kind, "severity": alert.severity, "title": alert.title });
+        transaction.commit(vec![Event::new(EventKind::AlertRaised, Event::HOST, details)]).await
     }
 
     /// Alerts, newest first, from just after the cursor.
@@ -169,10 +170,10 @@ impl Db {
 
     /// Acknowledges or resolves an alert in the name of `by`. Who was first stays.
     pub async fn settle_alert(&self, id: Uuid, to: AlertState, by: &str) -> Result<AlertView, DbError> {
-        let mut transaction = self.pool().begin().await?;
+        let mut transaction = self.begin_audited().await?;
         let from =
             sqlx::query_scalar!(r#"select state as "state: AlertState" from alerts where id = $1 for update"#, id)
-                .fetch_optional(&mut *transaction)
+                .fetch_optional(&mut **transaction)
                 .await?
                 .ok_or(DbError::UnknownAlert(id))?;
         if !from.may_become(to) {
@@ -195,7 +196,7 @@ impl Db {
             by,
             resolves
         )
-        .fetch_one(&mut *transaction)
+        .fetch_one(&mut **transaction)
         .await?;
         if from != to {
             let (action, verb) =
@@ -212,7 +213,8 @@ impl Db {
             };
             append(&mut transaction, &entry).await?;
         }
-        transaction.commit().await?;
+        let details = json!({ "alert": id, "from": from, "to": to });
+        transaction.commit(vec![Event::new(EventKind::AlertSettled, by, details)]).await?;
         Ok(alert)
     }
 }

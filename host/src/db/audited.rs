@@ -19,8 +19,10 @@ const READING: &[(&str, usize)] = &[("audit.rs", 1), ("tasks.rs", 1)];
 fn nothing_is_written_past_the_audit_log() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/db");
     let mut problems = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    let inside = |folder: &Path| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let (folders, mut files): (Vec<_>, Vec<_>) = inside(&folder).into_iter().partition(|path| path.is_dir());
+    files.extend(folders.iter().flat_map(|folder| inside(folder)));
+    for path in files {
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         let Ok(text) = fs::read_to_string(&path) else { continue };
         if name == "audited.rs" || path.extension().is_none_or(|extension| extension != "rs") {

@@ -53,7 +53,7 @@ fn mistakes_name_file_line_and_remedy() {
         (
             "bases = [\"main\"]",
             "bases = [\"main\"]\npython_quality_off = [\n\"demo/a\",\n\"else/where\"]",
-            "capabilities.toml:23: github-write.python_quality_off names else/where",
+            "capabilities.toml:21: github-write.python_quality_off names else/where",
         ),
         ("bases = [\"main\"]", "bases = [\"main\"]\npython_quality_off = [\"demo/*\"]", "repository \"demo/*\""),
         ("task_types = [\"code\"]", "task_types = []", "role.task_types is empty"),
@@ -120,12 +120,12 @@ paths = ["/"]
         (
             "response_kib_max = 512",
             "response_kib_max = 4097",
-            ":22: http-fetch.response_kib_max = 4097 is out of range",
+            ":23: http-fetch.response_kib_max = 4097 is out of range",
         ),
         (
             "timeout_ms_max = 10_000",
             "timeout_ms_max = 60_001",
-            ":22: http-fetch.timeout_ms_max = 60001 is out of range",
+            ":24: http-fetch.timeout_ms_max = 60001 is out of range",
         ),
         ("timeout_ms_max = 10_000\n", "", "missing field `timeout_ms_max`"),
     ] {

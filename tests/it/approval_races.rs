@@ -120,6 +120,7 @@ async fn what_waits_outlives_its_host() {
 
 fn request(digest: [u8; 32]) -> Request {
     Request {
+        kind: juggernaut::approval::ApprovalKind::Call,
         position: 0,
         unfinished: false,
         action: "github-merge.merge".to_owned(),

@@ -334,3 +334,41 @@ async fn the_command_line_shows_and_decides() {
     assert!(again.stderr.contains("approver@example.org"), "{again:?}");
     host.wait_for(&task, "completed", LIMIT).await;
 }
+
+#[tokio::test]
+async fn what_only_the_role_attests_a_person_accepts_at_high_risk() {
+    let host = Host::start(Options::default()).await;
+    let mut draft = risky("a.py", "high");
+    draft["acceptance_criteria"] = json!([{"type": "merged"}, "reads well"]);
+    let task = host.create_task(draft).await;
+    let token = approver(&host).await;
+    for (kind, action) in [("call", "github-merge.merge"), ("acceptance", "task.accept")] {
+        let row = host.wait_for(&task, "waiting_approval", LIMIT).await;
+        assert!(row["approval_reason"].as_str().unwrap().starts_with(action), "{row}");
+        let path = format!("/api/v1/approvals?task={task}&state=requested");
+        let (_, _, page) = host.api(Method::GET, &path, Some(&token), None).await;
+        let approval = &page["items"][0];
+        assert_eq!((&approval["kind"], &approval["action"]), (&json!(kind), &json!(action)), "{page}");
+        let path = format!("/api/v1/approvals/{}", approval["id"].as_str().unwrap());
+        let (_, _, detail) = host.api(Method::GET, &path, Some(&token), None).await;
+        if kind == "acceptance" {
+            let shown = detail["shown"].as_str().unwrap();
+            assert!(shown.contains("[attested by the role, not verified] reads well"), "{shown}");
+            assert!(row["completed_at"].is_null() && row["evidence"].is_null(), "{row}");
+        }
+        let (status, _, answer) =
+            host.api(Method::POST, &format!("{path}/approve"), Some(&token), Some(&json!({}))).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        if kind == "call" {
+            // The next one is another: the first must be gone before the task waits again.
+            let waits_anew =
+                || async { host.row(&task).await["approval_reason"].as_str().unwrap().starts_with("task.accept") };
+            while !waits_anew().await {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        }
+    }
+    let done = host.wait_for(&task, "completed", LIMIT).await;
+    assert_eq!(done["evidence"]["criteria"][1]["answered"], "attested");
+    assert_eq!((merges(&host), merge_requests(&host).await), (1, 1));
+}

@@ -53,6 +53,8 @@ impl std::str::FromStr for ApprovalId {
 /// What a run asks for at a call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
+    /// At a host call, or of what a role attests.
+    pub kind: ApprovalKind,
     /// The call's place in the journal.
     pub position: u32,
     /// Whether the journal holds the call's intent already: the approval may be used up for this very step.

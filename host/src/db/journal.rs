@@ -174,6 +174,14 @@ impl Db {
             .collect()
     }
 
+    /// The risk of a task, as far as its runs have raised it.
+    pub async fn risk_of_task(&self, task: TaskId) -> Result<Risk, DbError> {
+        let risk = sqlx::query_scalar!(r#"select risk as "risk: Risk" from governance_tasks where id = $1"#, task.0)
+            .fetch_optional(self.pool())
+            .await?;
+        risk.ok_or(DbError::UnknownTask(task))
+    }
+
     /// Whether a mutation of the attempt began and its end is not known.
     pub async fn has_unsettled_step(&self, task: TaskId, attempt: Attempt) -> Result<bool, DbError> {
         let found = sqlx::query_scalar!(

@@ -44,13 +44,13 @@ pub fn admit(policies: &Policies, creator: &str, id: TaskId, draft: &TaskDraft) 
         words: vec![("harm", harm.to_string())],
     };
     let decision = permitted(policies, &asker, &question)?;
-    let start = attended(policies, &asker, id, START, &risk, false);
+    let start = attended(policies, &asker, START, &risk, false);
     Ok(Admission { decision, risk, start })
 }
 
 impl Scope<'_> {
     /// Why the task waits for a person before it first runs, if so.
     pub fn start(&self) -> Option<Needed> {
-        attended(&self.authority.policies, &self.authority.asker, self.task, START, self.risk, false)
+        attended(&self.authority.policies, &self.authority.asker, START, self.risk, false)
     }
 }

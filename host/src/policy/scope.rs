@@ -2,6 +2,7 @@
 //!
 //! Invariant: only here a [`Granted`] is made, for the action with exactly the arguments that policies judged.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::action::{CreateBranch, MergePullRequest, OpenPullRequest, PutFile};
@@ -12,7 +13,7 @@ use super::risk::Assessment;
 use super::{BranchFacts, Denied, Granted, MergeFacts, Needed, Ruling, outside, paths};
 use crate::manifest::Manifest;
 use crate::repo::{Branch, Repository};
-use crate::task::{Target, TaskId};
+use crate::task::{Risk, Target, TaskId};
 
 /// A role under a set of policies: what does not depend on the call.
 #[derive(Debug, Clone)]
@@ -20,13 +21,31 @@ pub struct Authority {
     pub policies: Arc<Policies>,
     pub manifest: Arc<Manifest>,
     pub(super) asker: Asker,
+    /// For each action and risk, what `run_unattended` says; absent where no person is needed.
+    attended: BTreeMap<(Action, Risk), Denied>,
 }
 
 impl Authority {
     pub fn new(policies: Arc<Policies>, manifest: Arc<Manifest>) -> Result<Self, PoliciesError> {
         let role = &manifest.role;
         let asker = policies.role(&role.name, &role.worker_type, &role.task_types)?;
-        Ok(Self { policies, manifest, asker })
+        let mut attended_by = BTreeMap::new();
+        for (action, level) in
+            Action::ALL.iter().flat_map(|action| Risk::ALL.iter().map(move |level| (*action, *level)))
+        {
+            let risk = Assessment::new(level, Vec::new());
+            if let Some(Needed { policies, reasons, .. }) =
+                attended(&policies, &asker, action.name(), &risk, action.takes_effect())
+            {
+                attended_by.insert((action, level), Denied { policies, message: reasons.join("; ") });
+            }
+        }
+        Ok(Self { policies, manifest, asker, attended: attended_by })
+    }
+
+    /// Why a person has to approve an action of this risk, if so.
+    fn attended(&self, action: Action, risk: &Assessment) -> Option<Needed> {
+        self.attended.get(&(action, risk.level)).map(|denied| needed(denied, risk))
     }
 
     /// Whether the role may claim tasks of a type. Does not depend on the task, so it is asked once for each type.
@@ -222,16 +241,9 @@ impl Scope<'_> {
         permitted(&self.authority.policies, &self.authority.asker, &question)
     }
 
-    /// The second question: may what is permitted be done without a person?
+    /// The second question: may what is permitted be done without a person? Its answer does not depend on the call.
     pub(super) fn ruling<A>(&self, action: Action, decision: Decision, risk: Assessment, granted: A) -> Ruling<A> {
-        let needs = attended(
-            &self.authority.policies,
-            &self.authority.asker,
-            self.task,
-            action.name(),
-            &risk,
-            action.takes_effect(),
-        );
+        let needs = self.authority.attended(action, &risk);
         Ruling { grant: Granted::new(granted), needs, decision, risk }
     }
 }
@@ -240,14 +252,14 @@ impl Scope<'_> {
 pub(super) fn attended(
     policies: &Policies,
     asker: &Asker,
-    task: TaskId,
     action: &str,
     risk: &Assessment,
     takes_effect: bool,
 ) -> Option<Needed> {
     let question = Question {
         action: Action::RunUnattended,
-        subject: Subject::task(task),
+        // Whatever the task: it is asked once for each action and risk.
+        subject: Subject { kind: "Task", id: "any".to_owned() },
         facts: vec![
             ("action", Fact::Text(action.to_owned())),
             ("risk", Fact::Number(risk.level as i64)),
@@ -256,8 +268,12 @@ pub(super) fn attended(
         words: vec![("action", action.to_owned()), ("risk", risk.level.to_string())],
     };
     let denied = permitted(policies, asker, &question).err()?;
-    let reasons = std::iter::once(denied.message).chain(risk.reasons.iter().cloned()).collect();
-    Some(Needed { policies: denied.policies, risk: risk.level, reasons })
+    Some(needed(&denied, risk))
+}
+
+fn needed(denied: &Denied, risk: &Assessment) -> Needed {
+    let reasons = std::iter::once(&denied.message).chain(&risk.reasons).cloned().collect();
+    Needed { policies: denied.policies.clone(), risk: risk.level, reasons }
 }
 
 pub(super) fn task_fact(task: TaskId, task_type: &str, risk: &Assessment, target: Option<&Target>) -> Fact {

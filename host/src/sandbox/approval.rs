@@ -75,6 +75,7 @@ impl RunState {
         let digest = binding.digest();
         let clean = |texts: Vec<String>| texts.iter().map(|text| visible(text).into_owned()).collect();
         let request = Request {
+            kind: ApprovalKind::Call,
             position: made.position,
             unfinished,
             action: action.clone(),

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use super::verify::Verdict;
 use crate::db::outcomes::Ending;
-use crate::evidence::{self, CriterionVerdict, Verified};
+use crate::evidence::{self, Verified};
 use crate::sandbox::RunError;
 use crate::task::{Failure, Task};
 
@@ -73,16 +73,7 @@ pub(super) fn of_verdict(
     retry_base: Duration,
 ) -> (Ending, Cause) {
     match verdict {
-        Verdict::Verified(verified) => {
-            let text = evidence::text(&verified);
-            match serde_json::to_value(&verified) {
-                Ok(evidence) => (Ending::Completed { evidence, text }, Cause::Completed),
-                Err(error) => {
-                    (Ending::Failed { reason: format!("evidence can not be stored: {error}") }, Cause::HostFailed)
-                }
-            }
-        }
-        Verdict::NeedsAcceptance { verified, criteria } => of_acceptance(&verified, &criteria),
+        Verdict::Verified(verified) => completed(&verified),
         Verdict::Refused(refusal) => {
             let reason = refusal.to_string();
             let ending = match next_attempt(task, retry_base) {
@@ -98,18 +89,12 @@ pub(super) fn of_verdict(
     }
 }
 
-/// THE PLACE FOR APPROVALS: a person accepts what the role attests, and `verified` becomes the task's evidence. Until
-/// approvals carry that, the task fails with what is missing.
-fn of_acceptance(verified: &Verified, criteria: &[CriterionVerdict]) -> (Ending, Cause) {
-    let attested: Vec<String> =
-        criteria.iter().map(|criterion| format!("criterion {} ({})", criterion.number, criterion.text)).collect();
-    let reason = format!(
-        "the evidence holds as far as the host sees it; at this risk it needs a person's acceptance of what only the \
-         role attests: {}. What the host saw:\n{}",
-        attested.join(", "),
-        evidence::text(verified)
-    );
-    (Ending::Failed { reason }, Cause::NeedsAcceptance)
+/// With the evidence as it is stored, and as people read it.
+pub(super) fn completed(verified: &Verified) -> (Ending, Cause) {
+    match serde_json::to_value(verified) {
+        Ok(evidence) => (Ending::Completed { evidence, text: evidence::text(verified) }, Cause::Completed),
+        Err(error) => (Ending::Failed { reason: format!("evidence can not be stored: {error}") }, Cause::HostFailed),
+    }
 }
 
 pub(super) fn of_failure(task: &Task, failure: Failure, retry_base: Duration) -> (Ending, Cause) {

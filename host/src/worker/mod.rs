@@ -3,6 +3,7 @@
 //! A task goes through [`run_task`] top to bottom: begin, run, verify, finish. Claims are short; no transaction is open
 //! while a guest runs; every write names the lease, and a lost lease stops the run and writes nothing.
 
+mod acceptance;
 mod ending;
 mod leases;
 mod recorder;
@@ -24,7 +25,7 @@ use crate::db::queue::{Claim, ClaimRequest};
 use crate::journal::NotDurable;
 use crate::policy::Authority;
 use crate::sandbox::{LoadedRole, RunEnd, RunError, RunInput, Sandbox, Services};
-use crate::task::{HostId, WorkerId};
+use crate::task::{HostId, Task, WorkerId};
 use ending::Cause;
 use leases::{Held, Stop};
 use recorder::Recorder;
@@ -214,11 +215,17 @@ impl Worker {
             Err(RunError::LeaseLost) => return Err(DbError::LeaseLost),
             Ok(RunEnd::Completed(claim)) => {
                 self.db.store_batch(key, &batch).await.map_err(not_durable)?;
-                let verdict = verify::verify(self, &task, key, &claim).await?;
-                return Ok({
-                    let (ending, cause) = ending::of_verdict(&task, started_at, verdict, self.settings.retry_base);
-                    (ending, Batch::default(), cause)
-                });
+                // As far as this very run has raised it.
+                let risk = self.db.risk_of_task(key.task).await?;
+                let task = Task { risk, ..Task::clone(&task) };
+                let verdict = match verify::verify(self, &task, key, &claim).await? {
+                    verify::Answer::Verdict(verdict) => verdict,
+                    verify::Answer::NeedsAcceptance { verified, criteria } => {
+                        return acceptance::ask(self, &task, key, &verified, &criteria).await;
+                    }
+                };
+                let (ending, cause) = ending::of_verdict(&task, started_at, verdict, self.settings.retry_base);
+                return Ok((ending, Batch::default(), cause));
             }
             Ok(RunEnd::Failed(failure)) => ending::of_failure(&task, failure, self.settings.retry_base),
             Err(error) => {

@@ -13,17 +13,29 @@ use crate::verification::{Gathered, gather};
 #[derive(Debug)]
 pub(super) enum Verdict {
     Verified(Box<Verified>),
-    /// True as far as the host sees; a person has to accept what only the role attests.
-    NeedsAcceptance {
-        verified: Box<Verified>,
-        criteria: Vec<CriterionVerdict>,
-    },
     Refused(Refusal),
     /// The outside did not answer; nothing is decided.
     Unanswered(String),
 }
 
-pub(super) async fn verify(worker: &Worker, task: &Task, key: &RunKey, claim: &Claim) -> Result<Verdict, DbError> {
+/// A verdict, or a question to a person first.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Verdict(Verdict),
+    /// True as far as the host sees; a person has to accept what only the role attests.
+    NeedsAcceptance {
+        verified: Box<Verified>,
+        criteria: Vec<CriterionVerdict>,
+    },
+}
+
+impl From<Verdict> for Answer {
+    fn from(verdict: Verdict) -> Self {
+        Self::Verdict(verdict)
+    }
+}
+
+pub(super) async fn verify(worker: &Worker, task: &Task, key: &RunKey, claim: &Claim) -> Result<Answer, DbError> {
     let world = World {
         steps: worker.db.load_steps(key.task, key.attempt).await?,
         own_commits: worker.db.commits_of_task(key.task).await?,
@@ -33,24 +45,22 @@ pub(super) async fn verify(worker: &Worker, task: &Task, key: &RunKey, claim: &C
     let may_read = |repository: &Repository| may_read(worker, task, repository);
     let world = match gather(worker.services.github.as_ref(), &may_read, task, claim, world).await {
         Gathered::World(world) => world,
-        Gathered::Denied(reason) => return Ok(Verdict::Refused(Refusal(reason))),
-        Gathered::Unanswered(cause) => return Ok(Verdict::Unanswered(cause)),
+        Gathered::Denied(reason) => return Ok(Verdict::Refused(Refusal(reason)).into()),
+        Gathered::Unanswered(cause) => return Ok(Verdict::Unanswered(cause).into()),
     };
     let judged = match judged(task, claim, world).await {
         Ok(judged) => judged,
-        Err(cause) => return Ok(Verdict::Unanswered(cause)),
+        Err(cause) => return Ok(Verdict::Unanswered(cause).into()),
     };
     // "Mark tasks complete without evidence" is a prohibited action like any other: policy has the last word.
     let completed = may_complete(worker, task, judged.is_ok());
     worker.db.record_decision(&key.worker.0, Some(key.task), "task.complete", &completed).await?;
     let completed = completed.map_err(|denied| denied.to_string());
     Ok(match (judged, completed) {
-        (Ok(Accepted::Verified(verified)), Ok(_)) => Verdict::Verified(verified),
-        (Ok(Accepted::NeedsAcceptance { verified, criteria }), Ok(_)) => {
-            Verdict::NeedsAcceptance { verified, criteria }
-        }
-        (Ok(_), Err(denied)) => Verdict::Refused(Refusal(denied)),
-        (Err(refusal), _) => Verdict::Refused(refusal),
+        (Ok(Accepted::Verified(verified)), Ok(_)) => Verdict::Verified(verified).into(),
+        (Ok(Accepted::NeedsAcceptance { verified, criteria }), Ok(_)) => Answer::NeedsAcceptance { verified, criteria },
+        (Ok(_), Err(denied)) => Verdict::Refused(Refusal(denied)).into(),
+        (Err(refusal), _) => Verdict::Refused(refusal).into(),
     })
 }
 

@@ -3,7 +3,7 @@
 use sqlx::{Postgres, Transaction};
 
 use super::{Change, changed, record};
-use crate::approval::{ApprovalId, ApprovalState, Asked, Request, Use};
+use crate::approval::{ApprovalId, ApprovalKind, ApprovalState, Asked, Request, Use};
 use crate::db::journal::{RunKey, hold, not_durable};
 use crate::db::{Db, DbError};
 use crate::journal::NotDurable;
@@ -25,9 +25,10 @@ impl Db {
         void_others(&mut tx, key, request).await?;
         let open = sqlx::query!(
             r#"select id as "id: ApprovalId", state as "state: ApprovalState" from approvals
-               where task_id = $1 and kind = 'call' and digest = $2 and state in ('requested', 'approved') for update"#,
+               where task_id = $1 and kind = $3 and digest = $2 and state in ('requested', 'approved') for update"#,
             key.task.0,
             request.digest.as_slice(),
+            request.kind as ApprovalKind,
         )
         .fetch_optional(&mut **tx)
         .await?;
@@ -48,11 +49,12 @@ impl Db {
         request: &Request,
     ) -> Result<ApprovalId, DbError> {
         let id = ApprovalId::generate();
-        let Request { action, risk, policies, reasons, digest, versions, arguments, shown, role_says, .. } = request;
+        let Request { kind, action, risk, policies, reasons, digest, versions, arguments, shown, role_says, .. } =
+            request;
         sqlx::query!(
             r#"insert into approvals (id, task_id, attempt, position, kind, action, risk, policies, reasons, digest,
                    component_sha256, manifest_sha256, policy_sha256, arguments, shown, role_says, expires_at)
-               values ($1, $2, $3, $4, 'call', $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
+               values ($1, $2, $3, $4, $17, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
                    now() + make_interval(secs => $16))"#,
             id.0,
             key.task.0,
@@ -70,6 +72,7 @@ impl Db {
             shown,
             role_says.as_deref(),
             self.approval_rules().lifetime.as_secs_f64(),
+            *kind as ApprovalKind,
         )
         .execute(&mut **tx)
         .await?;
@@ -94,13 +97,14 @@ async fn used_for_step(tx: &mut Transaction<'_, Postgres>, key: &RunKey, request
     let used = sqlx::query_scalar!(
         r#"select exists (
                select from approvals
-               where task_id = $1 and attempt = $2 and position = $3 and kind = 'call' and digest = $4
+               where task_id = $1 and attempt = $2 and position = $3 and kind = $5 and digest = $4
                    and state = 'consumed'
            ) as "used!""#,
         key.task.0,
         key.attempt.0,
         i32::try_from(request.position).unwrap_or(i32::MAX),
         request.digest.as_slice(),
+        request.kind as ApprovalKind,
     )
     .fetch_one(&mut **tx)
     .await?;
@@ -111,7 +115,7 @@ async fn used_for_step(tx: &mut Transaction<'_, Postgres>, key: &RunKey, request
 async fn void_others(tx: &mut Transaction<'_, Postgres>, key: &RunKey, request: &Request) -> Result<(), DbError> {
     let void = sqlx::query!(
         r#"update approvals set state = 'expired'
-           where task_id = $1 and kind = 'call' and state in ('requested', 'approved')
+           where task_id = $1 and kind <> 'start' and state in ('requested', 'approved')
                and (digest <> $2 or expires_at <= now())
            returning id as "id: ApprovalId", action, digest <> $2 as "other!""#,
         key.task.0,
@@ -149,7 +153,7 @@ pub(in crate::db) async fn consume(
 ) -> Result<(), DbError> {
     let consumed = sqlx::query!(
         r#"update approvals set state = 'consumed', consumed_at = now(), attempt = $4, position = $5
-           where id = $1 and task_id = $2 and kind = 'call' and digest = $3 and state = 'approved' and expires_at > now()
+           where id = $1 and task_id = $2 and kind <> 'start' and digest = $3 and state = 'approved' and expires_at > now()
            returning action, decided_by, solo"#,
         used.approval.0,
         key.task.0,

@@ -13,6 +13,7 @@ mod client;
 mod database;
 mod evidence;
 mod follow;
+mod governance_args;
 pub mod hooks;
 pub mod output;
 mod policy;

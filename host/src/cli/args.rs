@@ -294,15 +294,6 @@ mod tests {
     }
 
     #[test]
-    fn a_span_has_a_unit() {
-        assert_eq!(span("7d"), Ok(time::Duration::days(7)));
-        assert_eq!(span("90m"), Ok(time::Duration::minutes(90)));
-        for wrong in ["", "7", "d", "-1d", "0h", "7w", "7ö", "4294967295d", "1.5h"] {
-            assert!(span(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
     fn a_check_names_its_conclusion_and_when() {
         assert_eq!(forge_check("ci/unit=1=success@0").unwrap(), "ci/unit=1=success@0");
         for wrong in ["ci", "ci=success", "ci=success@soon", "=success@1", "ci=@1"] {

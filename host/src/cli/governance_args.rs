@@ -171,3 +171,17 @@ pub(super) struct VerifyArguments {
     #[arg(long)]
     pub(super) tasks: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_has_a_unit() {
+        assert_eq!(span("7d"), Ok(time::Duration::days(7)));
+        assert_eq!(span("90m"), Ok(time::Duration::minutes(90)));
+        for wrong in ["", "7", "d", "-1d", "0h", "7w", "7ö", "4294967295d", "1.5h"] {
+            assert!(span(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -9,6 +9,9 @@ use sqlparser::tokenizer::{Token, Tokenizer, Whitespace};
 /// Bodies within bodies that are looked into: functions, `DO` blocks, executed strings.
 const DEPTH_MAX: u8 = 4;
 
+/// DELETEs of one statement whose conditions are looked for.
+const DELETES_MAX: u32 = 50;
+
 /// What was found.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Findings {
@@ -60,15 +63,20 @@ fn word(token: Option<&Token>) -> String {
 
 fn look_at(statement: &[Token], depth: u8, found: &mut Findings) {
     let first = word(statement.first());
-    let executes = statement.iter().any(|token| matches!(word(Some(token)).as_str(), "EXECUTE" | "EXEC" | "PREPARE"));
+    let has = |wanted: &[&str]| statement.iter().any(|token| wanted.contains(&word(Some(token)).as_str()));
+    let executes = has(&["EXECUTE", "EXEC", "PREPARE"]);
+    let cascades = has(&["CASCADE"]);
+    let mut deletes = 0;
     for (at, token) in statement.iter().enumerate() {
         let next = || word(statement.get(at + 1));
         let called = statement.get(at + 1) == Some(&Token::LParen);
         match word(Some(token)).as_str() {
-            "DROP" => found.destructive.extend(drops(&first, statement, at)),
+            "DROP" => found.destructive.extend(drops(&first, statement, at, cascades)),
             "TRUNCATE" if !called => found.destructive.push("TRUNCATE".to_owned()),
             "DELETE" if next() == "FROM" || (at == 0 && !next().is_empty()) => {
-                if has_condition(&statement[at..]) {
+                deletes += 1;
+                // Each look reads on to the end: whoever writes thousands into one statement does not want to be read.
+                if deletes <= DELETES_MAX && has_condition(&statement[at..]) {
                     found.changes_rows = true;
                 } else {
                     found.destructive.push("DELETE without WHERE".to_owned());
@@ -89,8 +97,10 @@ fn look_at(statement: &[Token], depth: u8, found: &mut Findings) {
             }
             _ => None,
         };
-        if let Some(inside) = inside.filter(|_| depth < DEPTH_MAX) {
-            look_into(inside, depth + 1, found);
+        match inside {
+            Some(inside) if depth < DEPTH_MAX => look_into(inside, depth + 1, found),
+            Some(_) => found.unreadable = true,
+            None => {}
         }
     }
     if executes && statement.iter().any(|token| matches!(token, Token::StringConcat) || word(Some(token)) == "FORMAT") {
@@ -99,16 +109,14 @@ fn look_at(statement: &[Token], depth: u8, found: &mut Findings) {
 }
 
 /// What a `DROP` drops, where that takes data with it. In `ALTER TABLE` the word COLUMN may be left out.
-fn drops(first: &str, statement: &[Token], at: usize) -> Option<String> {
+fn drops(first: &str, statement: &[Token], at: usize, cascades: bool) -> Option<String> {
     let next = word(statement.get(at + 1));
     match next.as_str() {
         "TABLE" | "DATABASE" | "SCHEMA" | "OWNED" | "TABLESPACE" | "COLUMN" | "PARTITION" => {
             Some(format!("DROP {next}"))
         }
         "FOREIGN" if word(statement.get(at + 2)) == "TABLE" => Some("DROP FOREIGN TABLE".to_owned()),
-        "EXTENSION" | "TYPE" | "DOMAIN" if statement.iter().any(|token| word(Some(token)) == "CASCADE") => {
-            Some(format!("DROP {next} … CASCADE"))
-        }
+        "EXTENSION" | "TYPE" | "DOMAIN" if cascades => Some(format!("DROP {next} … CASCADE")),
         "CONSTRAINT" | "DEFAULT" | "NOT" | "EXPRESSION" | "IDENTITY" | "INDEX" | "KEY" | "PRIMARY" | "CHECK"
         | "FOREIGN" => None,
         _ if first == "ALTER" && word(statement.get(1)) != "TYPE" => Some("DROP COLUMN".to_owned()),
@@ -203,6 +211,26 @@ mod tests {
         ] {
             assert!(!look(sql).destructive.is_empty(), "{sql}");
         }
+    }
+
+    #[test]
+    fn hostile_sql_is_read_in_moments() {
+        let began = std::time::Instant::now();
+        for (repeated, tail) in [
+            ("delete from a ", "where x = 1"),
+            ("delete from a;", ""),
+            ("drop type t ", "cascade"),
+            ("execute '", ""),
+            ("$a$ $b$ ", ""),
+            ("/*! ", ""),
+            ("((((", ""),
+            ("'", ""),
+            ("-- x\n", ""),
+            ("with x as (delete from a where b = 1) ", ""),
+        ] {
+            look(&format!("{}{tail}", repeated.repeat((1 << 20) / repeated.len())));
+        }
+        assert!(began.elapsed() < std::time::Duration::from_mins(2), "{:?}", began.elapsed());
     }
 
     #[test]

@@ -4,7 +4,6 @@
 //! `forbid` that fails; what does not fit the schema never starts a host; the prohibitions are part of the binary and
 //! no folder can take them away.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
@@ -33,8 +32,6 @@ const REPLACEABLE: &[(&str, &str)] = &[
 /// Files of a policy folder, and bytes of one of them.
 const FILES_MAX: usize = 100;
 const FILE_BYTES_MAX: u64 = 1 << 20;
-/// Stack for one evaluation; Cedar wants 100 KiB to be left at each step.
-const STACK_BYTES: usize = 512 << 10;
 /// Stands where no policy determined the answer.
 pub const DEFAULT_DENY: &str = "default-deny";
 
@@ -191,12 +188,13 @@ impl Policies {
         Ok(Asker { uid: uid("Person", name).map_err(problem)?, entities: self.bare.clone() })
     }
 
-    /// Evaluates all policies. Whatever goes wrong is a denial.
+    /// Evaluates all policies. Whatever goes wrong is a denial, and so is a call on a fiber's stack: Cedar measures how
+    /// much is left of the thread's own.
     pub fn decide(&self, asker: &Asker, question: &Question) -> Decision {
-        on_own_stack(|| match self.request(asker, question) {
+        match self.request(asker, question) {
             Ok((request, policies)) => self.evaluate(&request, policies, &asker.entities),
             Err(problem) => Decision { allowed: false, policies: vec![DEFAULT_DENY.to_owned()], errors: vec![problem] },
-        })
+        }
     }
 
     fn request(&self, asker: &Asker, question: &Question) -> Result<(Request, &PolicySet), String> {
@@ -229,29 +227,6 @@ impl Policies {
         ids.sort();
         Decision { allowed, policies: ids, errors }
     }
-}
-
-thread_local! {
-    static ON_OWN_STACK: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Runs decisions on a stack of their own: Cedar measures how much is left of the thread's, and a guest's call comes on
-/// a fiber's stack, where that measure means nothing. Several decisions can share one.
-pub(super) fn on_own_stack<T>(decide: impl FnOnce() -> T) -> T {
-    struct Back;
-    impl Drop for Back {
-        fn drop(&mut self) {
-            ON_OWN_STACK.set(false);
-        }
-    }
-    if ON_OWN_STACK.get() {
-        return decide();
-    }
-    stacker::grow(STACK_BYTES, || {
-        ON_OWN_STACK.set(true);
-        let _back = Back;
-        decide()
-    })
 }
 
 fn uid(kind: &str, id: &str) -> Result<EntityUid, String> {

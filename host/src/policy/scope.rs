@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::action::{CreateBranch, MergePullRequest, OpenPullRequest, PutFile};
-use super::engine::{Asker, Decision, Policies, PoliciesError, on_own_stack};
+use super::engine::{Asker, Decision, Policies, PoliciesError};
 use super::harm::Harm;
 use super::question::{Action, Fact, Question, Subject};
 use super::risk::Assessment;
@@ -116,10 +116,6 @@ impl Scope<'_> {
     }
 
     pub fn put_file(&self, action: PutFile) -> Result<Ruling<PutFile>, Denied> {
-        on_own_stack(|| self.rule_on_file(action))
-    }
-
-    fn rule_on_file(&self, action: PutFile) -> Result<Ruling<PutFile>, Denied> {
         let PutFile { repository, branch, path, content, message: _, previous } = &action;
         let outside = outside::write(&self.authority.manifest, repository, branch, None);
         let harm = Harm::of_file(path.as_str(), content, previous.is_some());
@@ -149,10 +145,6 @@ impl Scope<'_> {
 
     /// Merges only what this task made: its own branch, in the same repository, with nobody else's commits on it.
     pub fn merge(&self, action: MergePullRequest, facts: &MergeFacts) -> Result<Ruling<MergePullRequest>, Denied> {
-        on_own_stack(|| self.rule_on_merge(action, facts))
-    }
-
-    fn rule_on_merge(&self, action: MergePullRequest, facts: &MergeFacts) -> Result<Ruling<MergePullRequest>, Denied> {
         let decision = self.may_merge(&action.repository, action.head_sha.as_str(), facts)?;
         let mut risk = self.risk.clone();
         for (path, content) in facts.judged_files() {

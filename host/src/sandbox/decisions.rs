@@ -1,15 +1,66 @@
 //! Each decision of policy on a call leaves for the audit log, in the transaction of the step that it is about.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::calls::{CallError, GuestError, Made};
 use super::run::RunError;
 use super::state::RunState;
 use crate::journal::{Call, Decided, Message, Verdict};
-use crate::policy::{Decision, Denied};
-use crate::task::Risk;
+use crate::policy::{Assessment, Authority, DEFAULT_DENY, Decision, Denied, Scope};
+use crate::repo::Repository;
+use crate::task::{Risk, Target, Task};
+
+/// Who asks, and for which task: as it is at one call.
+pub(super) struct Standing {
+    authority: Arc<Authority>,
+    task: Arc<Task>,
+    risk: Assessment,
+    target: Option<Target>,
+}
+
+impl Standing {
+    pub(super) fn scope(&self) -> Scope<'_> {
+        Scope {
+            authority: &self.authority,
+            task: self.task.id,
+            task_type: &self.task.task_type,
+            risk: &self.risk,
+            target: self.target.as_ref(),
+        }
+    }
+}
 
 impl RunState {
+    pub(super) fn standing(&self) -> Standing {
+        Standing {
+            authority: Arc::clone(&self.authority),
+            task: Arc::clone(&self.task),
+            risk: self.risk.clone(),
+            target: self.target.clone(),
+        }
+    }
+
+    /// Asks policy, in a task of its own on the guests' threads. A host call is on a fiber's stack, and there every
+    /// answer would be a denial.
+    pub(super) async fn judged<T: Send + 'static>(
+        &mut self,
+        ask: impl FnOnce(Scope<'_>) -> Result<T, Denied> + Send + 'static,
+    ) -> Result<T, Denied> {
+        let standing = self.standing();
+        let answer = tokio::spawn(async move { ask(standing.scope()) }).await;
+        answer.unwrap_or_else(|broken| {
+            let message = format!("policy could not be asked: {broken}");
+            Err(Denied { policies: vec![DEFAULT_DENY.to_owned()], message })
+        })
+    }
+
+    pub(super) async fn may_read(&mut self, repository: &Repository) -> Result<Decision, Denied> {
+        let repository = repository.clone();
+        self.judged(move |scope| scope.read(&repository)).await
+    }
+
     /// Policy's answer on its way into the call: what a denial stood on is kept for the record.
     pub(super) fn ruled<T>(&mut self, answer: Result<T, Denied>) -> Result<T, GuestError> {
         answer.map_err(|denied| {

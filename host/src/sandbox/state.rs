@@ -19,7 +19,7 @@ use crate::egress::WebClient;
 use crate::github::GitHub;
 use crate::journal::{Cursor, Message};
 use crate::manifest::Manifest;
-use crate::policy::{Assessment, Authority, Scope};
+use crate::policy::{Assessment, Authority};
 use crate::repo::Sha;
 use crate::secrets::Scanner;
 use crate::task::{LogLevel, Target, Task};
@@ -131,17 +131,6 @@ impl RunState {
             import_roots: None,
             act_until,
             stop: None,
-        }
-    }
-
-    /// The authority of this run.
-    pub(super) fn scope(&self) -> Scope<'_> {
-        Scope {
-            authority: &self.authority,
-            task: self.task.id,
-            task_type: &self.task.task_type,
-            risk: &self.risk,
-            target: self.target.as_ref(),
         }
     }
 

@@ -37,7 +37,8 @@ impl Mutation for MergePullRequest {
 
     async fn decide(&self, state: &mut RunState, _: &StepName) -> Result<Ruling<Self>, GuestError> {
         // The grant before any look at the world: a role without it learns nothing of the repository.
-        let may = state.scope().may_merge_in(&self.repository);
+        let asked = self.repository.clone();
+        let may = state.judged(move |scope| scope.may_merge_in(&asked)).await;
         state.ruled(may)?;
         let (github, _) = state.github_and_base()?;
         let (repository, number) = (self.repository.clone(), self.number);
@@ -48,7 +49,8 @@ impl Mutation for MergePullRequest {
             let message = format!("the head is {} now, not {}; look again", facts.head, self.head_sha);
             return Err(GuestError::Conflict(message));
         }
-        let ruling = state.scope().merge(self.clone(), &facts);
+        let action = self.clone();
+        let ruling = state.judged(move |scope| scope.merge(action, &facts)).await;
         state.ruled(ruling)
     }
 

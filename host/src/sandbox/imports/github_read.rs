@@ -35,7 +35,7 @@ impl Host for RunState {
     async fn get_branch(&mut self, repository: String, branch: String) -> Result<String, CallError> {
         let (repository, branch) = (Repository::parse(&repository)?, Branch::parse(&branch)?);
         let call = call("get-branch", json!({ "repository": repository, "branch": branch }));
-        let allowed = self.scope().read(&repository);
+        let allowed = self.may_read(&repository).await;
         let sha: Sha =
             self.read(call, allowed, |github| async move { github.branch_sha(&repository, &branch).await }).await?;
         Ok(sha.into())
@@ -44,7 +44,7 @@ impl Host for RunState {
     async fn get_file(&mut self, repository: String, path: String, at: String) -> Result<File, CallError> {
         let (repository, path, at) = (Repository::parse(&repository)?, RepoPath::parse(&path)?, reference(&at)?);
         let call = call("get-file", json!({ "repository": repository, "path": path, "reference": at }));
-        let allowed = self.scope().read(&repository);
+        let allowed = self.may_read(&repository).await;
         let file: JournalledFile = self
             .read(call, allowed, |github| async move {
                 let file = github.file(&repository, &path, at.as_str()).await?;
@@ -60,7 +60,7 @@ impl Host for RunState {
     async fn get_tree(&mut self, repository: String, at: String) -> Result<Vec<TreeEntry>, CallError> {
         let (repository, at) = (Repository::parse(&repository)?, reference(&at)?);
         let call = call("get-tree", json!({ "repository": repository, "reference": at }));
-        let allowed = self.scope().read(&repository);
+        let allowed = self.may_read(&repository).await;
         let entries: Vec<github::TreeEntry> =
             self.read(call, allowed, |github| async move { github.tree(&repository, at.as_str()).await }).await?;
         Ok(entries.into_iter().map(Into::into).collect())
@@ -69,7 +69,7 @@ impl Host for RunState {
     async fn get_pull_request(&mut self, repository: String, number: u64) -> Result<PullRequest, CallError> {
         let repository = Repository::parse(&repository)?;
         let call = call("get-pull-request", json!({ "repository": repository, "number": number }));
-        let allowed = self.scope().read(&repository);
+        let allowed = self.may_read(&repository).await;
         let found: github::PullRequest =
             self.read(call, allowed, |github| async move { github.pull_request(&repository, number).await }).await?;
         Ok(found.into())
@@ -82,7 +82,7 @@ impl Host for RunState {
     ) -> Result<Vec<PullRequest>, CallError> {
         let (repository, head) = (Repository::parse(&repository)?, Branch::parse(&head_branch)?);
         let call = call("find-pull-requests", json!({ "repository": repository, "head_branch": head }));
-        let allowed = self.scope().read(&repository);
+        let allowed = self.may_read(&repository).await;
         let found: Vec<github::PullRequest> = self
             .read(call, allowed, |github| async move { github.find_pull_requests(&repository, &head).await })
             .await?;
@@ -92,7 +92,7 @@ impl Host for RunState {
     async fn list_check_runs(&mut self, repository: String, sha: String) -> Result<Vec<CheckRun>, CallError> {
         let (repository, sha) = (Repository::parse(&repository)?, Sha::parse(&sha)?);
         let call = call("list-check-runs", json!({ "repository": repository, "sha": sha }));
-        let allowed = self.scope().read(&repository);
+        let allowed = self.may_read(&repository).await;
         let found: Vec<github::CheckRun> =
             self.read(call, allowed, |github| async move { github.check_runs(&repository, &sha).await }).await?;
         Ok(found.into_iter().map(Into::into).collect())
@@ -101,7 +101,7 @@ impl Host for RunState {
     async fn compare(&mut self, repository: String, base: String, head: String) -> Result<Comparison, CallError> {
         let (repository, base, head) = (Repository::parse(&repository)?, reference(&base)?, reference(&head)?);
         let call = call("compare", json!({ "repository": repository, "base": base, "head": head }));
-        let allowed = self.scope().read(&repository);
+        let allowed = self.may_read(&repository).await;
         let found: github::Comparison =
             self.read(call, allowed, |github| async move {
                 github.compare(&repository, base.as_str(), head.as_str()).await

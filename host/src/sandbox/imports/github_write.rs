@@ -113,14 +113,16 @@ impl Mutation for CreateBranch {
     type Output = ();
 
     async fn decide(&self, state: &mut RunState, _: &StepName) -> Result<Ruling<Self>, GuestError> {
-        let may = state.scope().may_create_branch(self);
+        let asked = self.clone();
+        let may = state.judged(move |scope| scope.may_create_branch(&asked)).await;
         state.ruled(may)?;
         let (github, base) = state.github_and_base()?;
         let (repository, sha) = (self.repository.clone(), self.sha.clone());
         let look = async move { github.compare(&repository, base.as_str(), sha.as_str()).await };
         let compared = state.outside(look).await.map_err(|error| GuestError::Unavailable(error.to_string()))??;
         let facts = BranchFacts { on_base: compared.ahead_by == 0 };
-        let ruling = state.scope().create_branch(self.clone(), facts);
+        let action = self.clone();
+        let ruling = state.judged(move |scope| scope.create_branch(action, facts)).await;
         state.ruled(ruling)
     }
 
@@ -148,10 +150,9 @@ impl Mutation for PutFile {
 
     async fn decide(&self, state: &mut RunState, step: &StepName) -> Result<Ruling<Self>, GuestError> {
         let message = format!("{}\n\n{STEP_TRAILER}: {step}", self.message.trim_end());
-        let ruling = {
-            let ruling = state.scope().put_file(Self { message, ..self.clone() });
-            state.ruled(ruling)?
-        };
+        let action = Self { message, ..self.clone() };
+        let ruling = state.judged(move |scope| scope.put_file(action)).await;
+        let ruling = state.ruled(ruling)?;
         state.check_quality(self).await?;
         Ok(ruling)
     }
@@ -180,7 +181,8 @@ impl Mutation for OpenPullRequest {
     type Output = github::PullRequest;
 
     async fn decide(&self, state: &mut RunState, _: &StepName) -> Result<Ruling<Self>, GuestError> {
-        let ruling = state.scope().open_pull_request(self.clone());
+        let action = self.clone();
+        let ruling = state.judged(move |scope| scope.open_pull_request(action)).await;
         state.ruled(ruling)
     }
 

@@ -1,6 +1,5 @@
 //! `http-fetch`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -11,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::egress::{Fetch, FetchError, Fetched, RequestHeaders};
 use crate::journal::{Call, Effect};
-use crate::policy::{Denied, Scope};
+use crate::policy::Denied;
 use crate::sandbox::bindings::juggernaut::host::http_fetch::{Host, Method as WitMethod, Request, Response};
 use crate::sandbox::calls::{CallError, GuestError};
 use crate::sandbox::run::RunError;
@@ -76,7 +75,10 @@ impl Host for RunState {
             arguments: json!({ "method": method, "url": target.as_str(), "headers": headers }),
         };
         let (allowed, checked) = match RequestHeaders::check(&headers) {
-            Ok(checked) => (self.scope().fetch(&target, method), checked),
+            Ok(checked) => {
+                let asked = target.clone();
+                (self.judged(move |scope| scope.fetch(&asked, method)).await, checked)
+            }
             Err(FetchError::Denied(denied)) => (Err(denied), RequestHeaders::default()),
             Err(malformed) => return Err(GuestError::from(malformed).into()),
         };
@@ -109,12 +111,7 @@ impl RunState {
 
     /// Policy's answer to each URL of a fetch, to be asked where the redirects are seen.
     fn judge(&self) -> impl Fn(&WebTarget, Method) -> Result<(), Denied> + Send + Sync + 'static {
-        let (authority, task) = (Arc::clone(&self.authority), Arc::clone(&self.task));
-        let (target, risk) = (self.target.clone(), self.risk.clone());
-        move |url, method| {
-            let (risk, target) = (&risk, target.as_ref());
-            let scope = Scope { authority: &authority, task: task.id, task_type: &task.task_type, risk, target };
-            scope.fetch(url, method).map(drop)
-        }
+        let ask = self.standing();
+        move |url, method| ask.scope().fetch(url, method).map(drop)
     }
 }

@@ -66,6 +66,23 @@ pub(crate) fn binaries(workspace: &Workspace, profile: Profile) -> Result<()> {
     execute(&mut cargo)
 }
 
+/// The bench that `cargo xtask bench` measures from within, a target of the host's package.
+pub(crate) const PROBE: &str = "engine";
+
+/// What the bench needs of the host side.
+pub(crate) fn binaries_and_probe(workspace: &Workspace, profile: Profile) -> Result<()> {
+    execute(select_probe(&mut workspace.cargo(["build", "--locked"]), profile))
+}
+
+/// Completes a build command, such that it is the same build each time.
+pub(crate) fn select_probe(cargo: &mut Command, profile: Profile) -> &mut Command {
+    match profile {
+        Profile::Dev => cargo.args(["--bins", "--tests"]).args(TESTED_PACKAGES),
+        Profile::Release => cargo.args(["--release", "--bins", "-p", "juggernaut", "-p", "forge"]),
+    };
+    cargo.args(["--bench", PROBE])
+}
+
 /// Every directory of roles/ with a manifest; without a manifest a role is not finished, and is not shipped.
 pub(crate) fn roles(workspace: &Workspace) -> Result<Vec<&Package>> {
     let found: Vec<&Package> =
@@ -99,8 +116,12 @@ pub(crate) fn all_roles(workspace: &Workspace) -> Result<()> {
 /// Pins what lies in target/roles: `serve` starts with nothing else. The host that was just built writes the lock, so
 /// that there is one definition of it.
 pub(crate) fn lock_roles(workspace: &Workspace, profile: Profile) -> Result<()> {
+    lock(workspace, profile, &workspace.roles_dir())
+}
+
+pub(crate) fn lock(workspace: &Workspace, profile: Profile, roles: &Path) -> Result<()> {
     let mut juggernaut = Command::new(workspace.bin_dir(profile).join("juggernaut"));
-    execute(juggernaut.args(["role", "lock"]).arg(workspace.roles_dir()))
+    execute(juggernaut.args(["role", "lock"]).arg(roles))
 }
 
 /// Builds the guests of the integration tests and puts them together in target/guests.

@@ -3,9 +3,11 @@
 //! Invariant: it does not depend on the host, so that it starts in a second on a fresh checkout. What it needs of the
 //! host it asks of the built binary.
 
+mod bench;
 mod build;
 mod db;
 mod demo;
+mod interrupt;
 mod prepare;
 mod test;
 mod workspace;
@@ -16,6 +18,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use bench::Settings;
 use build::Profile;
 use workspace::Workspace;
 
@@ -53,6 +56,8 @@ enum Task {
         #[arg(long, value_enum, default_value_t = Profile::Release)]
         profile: Profile,
     },
+    /// Measure the engine against a PostgreSQL of its own; docs/BENCHMARKS.md says what the figures mean
+    Bench(Settings),
 }
 
 fn main() -> ExitCode {
@@ -78,5 +83,6 @@ fn run(task: Task) -> Result<()> {
             build::test_guests(&workspace)?;
             demo::run(&workspace, profile, &workspace.root.join(".juggernaut"))
         }
+        Task::Bench(settings) => bench::run(&workspace, &settings),
     }
 }

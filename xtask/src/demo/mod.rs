@@ -9,7 +9,6 @@ mod cli;
 mod git;
 mod governance;
 mod host;
-mod interrupt;
 mod roles;
 mod scenario;
 mod show;
@@ -19,6 +18,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 
 use crate::build::Profile;
+use crate::interrupt;
 use crate::workspace::Workspace;
 use cli::Cli;
 use git::Repository;

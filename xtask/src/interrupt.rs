@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM, noticed wherever the demo waits, so that it ends by stopping what it started.
+//! Ctrl-C and SIGTERM, noticed wherever a task waits, so that it ends by stopping what it started.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -14,7 +14,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
 /// From now on the signals are noticed rather than deadly.
-pub(super) fn watch() -> Result<()> {
+pub(crate) fn watch() -> Result<()> {
     let flag = INTERRUPTED.get_or_init(Arc::default);
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(flag)).context("signals can not be handled")?;
@@ -22,15 +22,15 @@ pub(super) fn watch() -> Result<()> {
     Ok(())
 }
 
-fn check() -> Result<()> {
+pub(crate) fn check() -> Result<()> {
     if INTERRUPTED.get().is_some_and(|flag| flag.load(Ordering::Relaxed)) {
         bail!("interrupted");
     }
     Ok(())
 }
 
-/// Looks until there is something; an error after `limit`, or when the demo is interrupted.
-pub(super) fn wait<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+/// Looks until there is something; an error after `limit`, or when we are interrupted.
+pub(crate) fn wait<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let began = Instant::now();
     loop {
         check()?;

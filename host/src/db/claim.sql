@@ -1,25 +1,27 @@
--- $1 task types, $2 priorities, $3 and $4 where the search begins (created_at and id of the place before it), all four
--- of the same length; $5 what `assigned_worker` may say, $6 most tasks, $7 worker id, $8 lease in seconds, $9 role,
--- $10 and $11 digests of its component and manifest.
--- One index scan for each type and priority, each ordered and cut off, so that the cost does not grow with the queue.
+-- $1 task types, $2 whom the task is meant for ('' for anybody), $3 priorities, $4 and $5 where the search begins
+-- (created_at and id of the place before it), all five of the same length; $6 most tasks, $7 worker id, $8 lease in
+-- seconds, $9 role, $10 and $11 digests of its component and manifest.
+-- One index scan for each type, addressee and priority, each ordered and cut off, so that the cost does not grow with the
+-- queue.
 with wanted as (
     select ranked.id
     from (
         select candidate.id, candidate.created_at, place.priority,
             row_number() over (partition by place.name, place.priority order by candidate.created_at, candidate.id) as turn
-        from unnest($1::text[], $2::task_priority[], $3::timestamptz[], $4::uuid[]) as place (name, priority, created_at, id)
+        from unnest($1::text[], $2::text[], $3::task_priority[], $4::timestamptz[], $5::uuid[])
+            as place (name, addressee, priority, created_at, id)
         cross join lateral (
-            select t.id, t.created_at
+            select t.id, t.claim_order as created_at
             from governance_tasks as t
             where t.status = 'pending'
                 and t.task_type = place.name
+                and coalesce(t.assigned_worker, '') = place.addressee
                 and t.priority = place.priority
-                and (t.created_at, t.id) > (place.created_at, place.id)
+                and (t.claim_order, t.id) > (place.created_at, place.id)
                 -- Whoever wrote the row: critical risk, and what requires approval, waits for a person to approve it.
                 and not t.requires_approval
                 and (t.risk <> 'critical' or task_start_approved(t))
-                and (t.assigned_worker is null or t.assigned_worker = any ($5::text[]))
-            order by t.created_at, t.id
+            order by t.claim_order, t.id
             limit $6
             for update skip locked
         ) as candidate
@@ -52,6 +54,7 @@ before as (
     select r.task_id, r.component_sha256, r.manifest_sha256
     from claimed as c
     join task_runs as r on r.task_id = c.id and r.attempt = c.attempt
+    where r.task_id = any (array(select id from claimed))
 ),
 runs as (
     insert into task_runs (task_id, attempt, worker_id, role, component_sha256, manifest_sha256)
@@ -97,6 +100,7 @@ select
     c.error_message,
     c.lease as "lease!",
     c.created_at as "created_at!",
+    c.requested_worker,
     r.started_at as "run_started_at!",
     r.log_lines as "log_lines!",
     b.task_id is not null as "resumed!"

@@ -54,10 +54,13 @@ pub struct Run {
     pub resumed: bool,
 }
 
-/// How far a worker has come in the queue, by type and priority.
+/// One run of entries of the queue's index: a type, whom the tasks are meant for (empty: anybody), a priority.
+type Place = (String, String, Priority);
+
+/// How far a worker has come in the queue.
 #[derive(Debug, Default)]
 pub struct QueuePosition {
-    reached: HashMap<(String, Priority), (OffsetDateTime, Uuid)>,
+    reached: HashMap<Place, (OffsetDateTime, Uuid)>,
     /// None: the next claim looks at the queue from its beginning.
     from_start_at: Option<Instant>,
 }
@@ -66,22 +69,28 @@ pub struct QueuePosition {
 #[derive(Default)]
 struct Places {
     types: Vec<String>,
+    addressees: Vec<String>,
     priorities: Vec<Priority>,
     created_at: Vec<OffsetDateTime>,
     ids: Vec<Uuid>,
 }
 
 impl QueuePosition {
-    fn places(&mut self, task_types: &[String]) -> Places {
+    fn places(&mut self, request: &ClaimRequest<'_>) -> Places {
         if self.from_start_at.is_none_or(|at| at.elapsed() > FROM_THE_START_EVERY) {
             self.reached.clear();
             self.from_start_at = Some(Instant::now());
         }
+        let mut addressees = vec!["", request.worker_type, &request.worker_id.0];
+        addressees.dedup();
         let mut places = Places::default();
-        for (name, priority) in task_types.iter().flat_map(|name| Priority::ALL.iter().map(move |it| (name, *it))) {
-            let before_all = (BEGINNING, Uuid::nil());
-            let (created_at, id) = self.reached.get(&(name.clone(), priority)).copied().unwrap_or(before_all);
-            places.types.push(name.clone());
+        for (name, addressee, priority) in request.task_types.iter().flat_map(|name| {
+            addressees.iter().flat_map(move |addressee| Priority::ALL.iter().map(move |it| (name, *addressee, *it)))
+        }) {
+            let place = (name.clone(), addressee.to_owned(), priority);
+            let (created_at, id) = self.reached.get(&place).copied().unwrap_or((BEGINNING, Uuid::nil()));
+            places.types.push(place.0);
+            places.addressees.push(place.1);
             places.priorities.push(priority);
             places.created_at.push(created_at);
             places.ids.push(id);
@@ -94,8 +103,9 @@ impl QueuePosition {
         self.from_start_at = None;
     }
 
-    fn reach(&mut self, task: &Task, created_at: OffsetDateTime) {
-        let reached = self.reached.entry((task.task_type.clone(), task.priority)).or_insert((created_at, task.id.0));
+    fn reach(&mut self, task: &Task, addressee: Option<String>, created_at: OffsetDateTime) {
+        let place = (task.task_type.clone(), addressee.unwrap_or_default(), task.priority);
+        let reached = self.reached.entry(place).or_insert((created_at, task.id.0));
         *reached = (*reached).max((created_at, task.id.0));
     }
 }
@@ -108,15 +118,15 @@ impl Db {
         request: &ClaimRequest<'_>,
         position: &mut QueuePosition,
     ) -> Result<Vec<Claim>, DbError> {
-        let Places { types, priorities, created_at, ids } = position.places(request.task_types);
+        let Places { types, addressees, priorities, created_at, ids } = position.places(request);
         let mut tx = self.begin_audited().await?;
         let rows = sqlx::query_file!(
             "src/db/claim.sql",
             &types,
+            &addressees,
             priorities as Vec<Priority>,
             &created_at,
             &ids,
-            &[request.worker_type.to_owned(), request.worker_id.0.clone()],
             i64::from(request.tasks_max),
             request.worker_id.0,
             request.lease.as_secs_f64(),
@@ -145,7 +155,7 @@ impl Db {
             position.came_short();
         }
         let claims = rows.into_iter().map(|row| {
-            let created_at = row.created_at;
+            let (created_at, addressee) = (row.created_at, row.requested_worker);
             let claim = Claim {
                 lease: Lease(row.lease),
                 run: Run {
@@ -169,7 +179,7 @@ impl Db {
                     last_error: row.error_message,
                 },
             };
-            position.reach(&claim.task, created_at);
+            position.reach(&claim.task, addressee, created_at);
             claim
         });
         Ok(claims.collect())

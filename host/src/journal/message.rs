@@ -40,7 +40,8 @@ pub enum Message {
         at: OffsetDateTime,
         /// Used up in the transaction that stores the intent.
         approval: Option<Use>,
-        reply: Reply,
+        /// None for a wait: it is stored with the suspension, at the latest.
+        reply: Option<Reply>,
     },
     /// A call needs an approval. Stored, or found, before it is answered.
     Ask {

@@ -122,7 +122,7 @@ impl RunState {
         let message = if unfinished {
             Message::Consume { position, approval, reply }
         } else {
-            Message::Intend { position, call, at: began_at, approval: Some(approval), reply }
+            Message::Intend { position, call, at: began_at, approval: Some(approval), reply: Some(reply) }
         };
         self.send(message).await?;
         Ok(acknowledged(durable).await?.is_some())

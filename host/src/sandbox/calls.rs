@@ -183,7 +183,9 @@ impl RunState {
             Next::Unfinished(position, step) => Made { position, call, began_at: step.intended_at },
             Next::Fresh(position) => {
                 let made = Made { position, call, began_at: determinism::now() };
-                self.intend(&made).await?;
+                let Made { position, call, began_at: at } = made.clone();
+                // Nothing stands on it before the run is suspended, and that stores it, too.
+                self.send(Message::Intend { position, call, at, approval: None, reply: None }).await?;
                 made
             }
         };
@@ -191,7 +193,12 @@ impl RunState {
         if determinism::now() < wake_at {
             return Err(RunError::Suspended { wake_at }.into());
         }
-        self.finish(made, Ok(())).await
+        let at = determinism::now();
+        self.clock.move_to(at);
+        let stored = to_journal(&Ok(()))?;
+        self.weigh(journal::weight(&stored))?;
+        self.send(made.done(stored, at, None, None)).await?;
+        Ok(())
     }
 
     /// Raises the risk of this task, in this run and for every later one. Durable before it returns.
@@ -272,11 +279,11 @@ impl RunState {
     async fn intend(&mut self, made: &Made) -> Result<(), RunError> {
         let (reply, durable) = oneshot::channel();
         let Made { position, call, began_at } = made.clone();
-        self.send(Message::Intend { position, call, at: began_at, approval: None, reply }).await?;
+        self.send(Message::Intend { position, call, at: began_at, approval: None, reply: Some(reply) }).await?;
         acknowledged(durable).await?.ok_or_else(|| RunError::Host("an intent without an approval lacks one".to_owned()))
     }
 
-    /// Records how a mutation or a wait ended, and waits until that is durable.
+    /// Records how a mutation ended, and waits until that is durable.
     pub(super) async fn finish<T: Serialize>(
         &mut self,
         made: Made,

@@ -7,14 +7,18 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::runtime::{Handle, Runtime};
-use wasmtime::{Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 /// How often the epoch moves on: the longest that a guest computes without giving way, and the precision of its limit.
 pub(super) const EPOCH_TICK: Duration = Duration::from_millis(10);
 /// Largest linear memory of any guest; manifests set their own limit below it.
 pub(super) const MEMORY_BYTES_MAX: usize = 512 << 20;
-/// What of a linear memory stays mapped when its slot is reused.
-const MEMORY_KEEP_RESIDENT_BYTES: usize = 64 << 10;
+/// What of a linear memory, and of a table, is written back and stays mapped when its slot is reused. More than that is
+/// given back to the system, which interrupts the other guest threads each time.
+const MEMORY_KEEP_RESIDENT_BYTES: usize = 1 << 20;
+const TABLE_KEEP_RESIDENT_BYTES: usize = 64 << 10;
+/// Slots that are given back to the system together.
+const DECOMMIT_BATCH: usize = 16;
 /// A component of ours has a few core modules: the guest and the adapters around it.
 const CORE_INSTANCES_PER_COMPONENT_MAX: u32 = 16;
 const TABLE_ELEMENTS_MAX: usize = 100_000;
@@ -111,6 +115,10 @@ fn engine_config(config: &SandboxConfig) -> Result<Config, SandboxError> {
     pool.total_stacks(guests);
     pool.max_memory_size(MEMORY_BYTES_MAX);
     pool.linear_memory_keep_resident(MEMORY_KEEP_RESIDENT_BYTES);
+    pool.table_keep_resident(TABLE_KEEP_RESIDENT_BYTES);
+    pool.decommit_batch_size(DECOMMIT_BATCH);
+    // Only pages that the guest wrote are written back, where the kernel can tell which those are (Linux 6.7).
+    pool.pagemap_scan(Enabled::Auto);
     engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     if let Some(dir) = &config.cache_dir {
         let failed = |cause: anyhow::Error| SandboxError::Cache { dir: dir.clone(), cause };

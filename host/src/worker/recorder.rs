@@ -95,13 +95,13 @@ impl Recorder {
             }
             Message::Intend { position, call, at, approval: None, reply } => {
                 self.batch.steps.push(row(position, &call, at, None));
-                Some(reply)
+                reply
             }
             Message::Intend { position, call, at, approval: Some(used), reply } => {
                 return self.consume(Some(row(position, &call, at, None)), (position, used), reply).await;
             }
             Message::Consume { position, approval, reply } => {
-                return self.consume(None, (position, approval), reply).await;
+                return self.consume(None, (position, approval), Some(reply)).await;
             }
             Message::Ask { mut request, reply } => {
                 request.arguments = shorten(&request.arguments);
@@ -140,7 +140,7 @@ impl Recorder {
         &mut self,
         intent: Option<StepRow>,
         (position, used): (u32, Use),
-        reply: Reply,
+        reply: Option<Reply>,
     ) -> Result<(), NotDurable> {
         let mut stored = self.flush().await;
         if stored.is_ok() {
@@ -148,7 +148,7 @@ impl Recorder {
             self.batch.uses.push((position, used));
             stored = self.flush().await;
         }
-        drop(reply.send(stored.clone()));
+        drop(reply.map(|reply| reply.send(stored.clone())));
         match stored {
             Err(NotDurable::NotApproved) => Ok(()),
             stored => stored,

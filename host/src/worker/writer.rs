@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::db::commit::{Committed, Write};
 use crate::db::wakeups::Wake;
@@ -100,7 +100,9 @@ async fn gather(waiting: &Mutex<mpsc::Receiver<Request>>, left: &mut Option<Requ
         bytes += next.write.bytes();
         // The same run waits for its answer before it writes again, but a new claim of its task may be here already.
         let twice = group.iter().any(|request| request.write.key.task == next.write.key.task);
-        if next.write.is_delicate() || rows > ROWS_MAX || bytes > BYTES_MAX || twice {
+        // Ends need no lock of their own if nothing else is with them.
+        let other = next.write.end.is_some() != group.iter().all(|request| request.write.end.is_some());
+        if next.write.is_delicate() || rows > ROWS_MAX || bytes > BYTES_MAX || twice || other {
             *left = Some(next);
             break;
         }
@@ -117,7 +119,12 @@ async fn commit(db: &Db, writes: &[&Write]) -> (Vec<Outcome>, bool) {
         Ok(Committed { outcomes, frees }) => (outcomes.into_iter().map(own).collect(), frees),
         Err(error) if writes.len() == 1 => (vec![Err(not_durable(error))], false),
         Err(error) => {
-            warn!(%error, writes = writes.len(), "a group of writes was refused; writing them one by one");
+            match error {
+                DbError::LeaseLost => {
+                    debug!(writes = writes.len(), "a lease of a group is lost; writing them one by one")
+                }
+                error => warn!(%error, writes = writes.len(), "a group was refused; writing them one by one"),
+            }
             let mut outcomes = Vec::with_capacity(writes.len());
             for write in writes {
                 outcomes.push(own(persist("the journal", || db.commit_run(write)).await));

@@ -128,11 +128,7 @@ pub(super) async fn set_states(connection: &mut PgConnection, writes: &[&Write])
     )
     .execute(connection)
     .await?;
-    // All of them are held.
-    if ended.rows_affected() != count as u64 {
-        return Err(DbError::corrupt("governance_tasks: a claim that is held did not end"));
-    }
-    Ok(())
+    if ended.rows_affected() == count as u64 { Ok(()) } else { Err(DbError::LeaseLost) }
 }
 
 /// Decided meanwhile, either way: the run finds out when it comes to the call again.

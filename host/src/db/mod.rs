@@ -9,6 +9,7 @@ mod audit;
 pub mod audit_read;
 #[cfg(test)]
 mod audited;
+pub mod bulk;
 pub mod completed;
 mod decisions;
 mod error;

@@ -1,10 +1,10 @@
 //! Approvals against time, each other, the task's end and the host's death: each has one right result.
 
 use juggernaut::approval::{Asked, Request, Use, Versions};
+use juggernaut::db::DbError;
 use juggernaut::db::journal::{Batch, RunKey};
 use juggernaut::db::outcomes::Ending;
 use juggernaut::db::tokens::TokenRole;
-use juggernaut::journal::NotDurable;
 use juggernaut::task::{Lease, Risk};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -141,36 +141,34 @@ async fn a_decision_may_be_quicker_than_the_end_of_the_run() {
     let database = Database::create().await;
     let (pool, db) = (database.pool(), database.db());
     queue::execute(pool, "insert into governance_tasks (title, task_type, risk) values ('t', 'code', 'high')").await;
-    let (claim, key) = queue::claim(&db, "EXECUTOR").await;
-    queue::begin(&db, &key, &claim).await.unwrap();
+    let (_, key) = queue::claim(&db, "EXECUTOR").await;
     let Asked::Waiting(id) = db.ask_approval(&key, &request([7; 32])).await.unwrap() else { panic!("it waits") };
     assert_eq!(db.ask_approval(&key, &request([7; 32])).await.unwrap(), Asked::Waiting(id), "the same question");
     let used = |approval, digest| Batch { uses: vec![(0, Use { approval, digest })], ..queue::batch(0) };
-    let early = db.store_batch(&key, &used(id, [7; 32])).await;
-    assert!(matches!(early, Err(NotDurable::NotApproved)), "{early:?}");
+    let early = queue::store(&db, &key, &used(id, [7; 32])).await;
+    assert!(matches!(early, Err(DbError::NotApproved)), "{early:?}");
     assert!(db.load_steps(key.task, key.attempt).await.unwrap().is_empty(), "the intent went with it");
 
     db.approve(id, "ann@example.org", None).await.unwrap();
     let ending = Ending::WaitingApproval { approval: id, reason: "waits".to_owned() };
-    db.end_claim(&key, &Batch::default(), &ending, "WaitingApproval").await.unwrap();
+    queue::end(&db, &key, &Batch::default(), &ending).await.unwrap();
     let row = queue::row(pool, key.task).await;
     assert_eq!((&row["status"], &row["requires_approval"]), (&json!("pending"), &json!(false)), "{row}");
 
-    let (claim, key) = queue::claim(&db, "EXECUTOR").await;
-    queue::begin(&db, &key, &claim).await.unwrap();
+    let (_, key) = queue::claim(&db, "EXECUTOR").await;
     assert_eq!(db.ask_approval(&key, &request([7; 32])).await.unwrap(), Asked::Approved(id));
-    let other = db.store_batch(&key, &used(id, [8; 32])).await;
-    assert!(matches!(other, Err(NotDurable::NotApproved)), "another action: {other:?}");
-    db.store_batch(&key, &used(id, [7; 32])).await.unwrap();
+    let other = queue::store(&db, &key, &used(id, [8; 32])).await;
+    assert!(matches!(other, Err(DbError::NotApproved)), "another action: {other:?}");
+    queue::store(&db, &key, &used(id, [7; 32])).await.unwrap();
     let twice = Batch { uses: vec![(1, Use { approval: id, digest: [7; 32] })], ..queue::batch(1) };
-    let twice = db.store_batch(&key, &twice).await;
-    assert!(matches!(twice, Err(NotDurable::NotApproved)), "{twice:?}");
+    let twice = queue::store(&db, &key, &twice).await;
+    assert!(matches!(twice, Err(DbError::NotApproved)), "{twice:?}");
     let after_crash = |position| Request { position, unfinished: true, ..request([7; 32]) };
     assert_eq!(db.ask_approval(&key, &after_crash(0)).await.unwrap(), Asked::Consumed);
     let elsewhere = db.ask_approval(&key, &after_crash(1)).await.unwrap();
     assert!(matches!(elsewhere, Asked::Waiting(new) if new != id), "it was used for another step: {elsewhere:?}");
     assert!(matches!(
         db.ask_approval(&RunKey { lease: Lease(0), ..key.clone() }, &request([7; 32])).await,
-        Err(NotDurable::LeaseLost)
+        Err(DbError::LeaseLost)
     ));
 }

@@ -84,7 +84,7 @@ async fn a_task_leaves_its_rows_in_order_and_they_verify() {
             .await
             .unwrap();
     let kinds: Vec<&str> = rows.iter().map(|(kind, ..)| kind.as_str()).collect();
-    assert_eq!(kinds[..3], ["task_created", "task_claimed", "run_started"], "{kinds:?}");
+    assert_eq!(kinds[..3], ["task_created", "task_claimed", "policy_decision"], "{kinds:?}");
     assert_eq!(kinds.last(), Some(&"task_completed"), "{kinds:?}");
     assert_eq!(rows[0].1, "operator@example.org");
     assert_eq!((&rows[1].1[..], &rows[1].2["status"]), ("EXECUTOR", &json!("in_progress")));

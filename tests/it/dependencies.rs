@@ -11,7 +11,7 @@ use sqlx::PgPool;
 use time::OffsetDateTime;
 
 use crate::audit::{agrees, count};
-use crate::queue::{batch, begin, claim, execute, row};
+use crate::queue::{batch, claim, end, execute, row, store};
 use crate::support::{Database, LIMIT};
 
 async fn create(db: &Db, worker: &str, depends_on: &[TaskId]) -> TaskId {
@@ -27,9 +27,8 @@ async fn create(db: &Db, worker: &str, depends_on: &[TaskId]) -> TaskId {
 
 /// Claims the worker's one task and completes it.
 async fn complete(db: &Db, worker: &str) -> Result<(), DbError> {
-    let (claim, key) = claim(db, worker).await;
-    begin(db, &key, &claim).await?;
-    db.end_claim(&key, &batch(0), &completed(), "Completed").await
+    let (_, key) = claim(db, worker).await;
+    end(db, &key, &batch(0), &completed()).await
 }
 
 fn completed() -> Ending {
@@ -67,14 +66,13 @@ async fn a_diamond_opens_from_its_top() {
     assert_eq!(state(pool, bottom).await, is("suspended", 1));
     // A failed dependency frees nobody; completed after a retry, it does.
     let (_, key) = claim(&db, "RIGHT").await;
-    db.end_claim(&key, &Batch::default(), &Ending::Failed { reason: "no".into() }, "Test").await.unwrap();
+    end(&db, &key, &Batch::default(), &Ending::Failed { reason: "no".into() }).await.unwrap();
     assert_eq!(state(pool, bottom).await, is("suspended", 1));
     db.retry_task(right, "tests").await.unwrap();
-    let (again, key) = claim(&db, "RIGHT").await;
-    begin(&db, &key, &again).await.unwrap();
+    let (_, key) = claim(&db, "RIGHT").await;
     let evidence = json!({ "verdict": "verified", "steps": [{ "attempt": 2, "position": 0 }] });
     let ending = Ending::Completed { evidence, text: "done".into() };
-    db.end_claim(&key, &batch(0), &ending, "Completed").await.unwrap();
+    end(&db, &key, &batch(0), &ending).await.unwrap();
     assert_eq!(state(pool, bottom).await, is("pending", 0));
     // What is completed already blocks nobody.
     let late = create(&db, "LATE", &[top, left]).await;
@@ -92,9 +90,8 @@ async fn two_that_complete_at_once_free_the_third() {
     let ids: Vec<TaskId> =
         sqlx::query_scalar("select id from governance_tasks order by created_at").fetch_all(pool).await.unwrap();
     let bottom = create(&db, "BOTTOM", &ids).await;
-    let (left, left_key) = claim(&db, "LEFT").await;
-    begin(&db, &left_key, &left).await.unwrap();
-    db.store_batch(&left_key, &batch(0)).await.unwrap();
+    let (_, left_key) = claim(&db, "LEFT").await;
+    store(&db, &left_key, &batch(0)).await.unwrap();
 
     // The first has decremented and not committed yet; the second one must wait for it and then see its result.
     let mut first = pool.begin().await.unwrap();
@@ -172,9 +169,7 @@ async fn what_is_due_wakes_and_nothing_else() {
     for (worker, seconds) in [("A", -1), ("B", 3600)] {
         let (_, key) = claim(&db, worker).await;
         let wake_at = OffsetDateTime::now_utc() + time::Duration::seconds(seconds);
-        db.end_claim(&key, &Batch::default(), &Ending::Suspended { wake_at, reason: "waits".to_owned() }, "Suspended")
-            .await
-            .unwrap();
+        end(&db, &key, &Batch::default(), &Ending::Suspended { wake_at, reason: "waits".to_owned() }).await.unwrap();
     }
     let blocked = create(&db, "C", &[early]).await;
     execute(pool, format!("update governance_tasks set wake_at = now() - interval '1 s' where id = '{blocked}'")).await;
@@ -196,7 +191,7 @@ async fn what_is_due_wakes_and_nothing_else() {
     // A retry is the next attempt, after its pause.
     let (_, key) = claim(&db, "C").await;
     let ending = Ending::Retry { reason: "again".into(), after: Duration::from_mins(1) };
-    db.end_claim(&key, &Batch::default(), &ending, "Test").await.unwrap();
+    end(&db, &key, &Batch::default(), &ending).await.unwrap();
     let retried = row(pool, blocked).await;
     assert_eq!((&retried["status"], &retried["attempt"]), (&json!("suspended"), &json!(2)));
     assert_eq!(db.wake_due_tasks().await.unwrap(), 0);

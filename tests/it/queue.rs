@@ -4,12 +4,13 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use juggernaut::approval::ApprovalId;
+use juggernaut::db::commit::Write;
 use juggernaut::db::journal::{Batch, RunKey, StepRow};
 use juggernaut::db::outcomes::Ending;
-use juggernaut::db::queue::{Claim, ClaimRequest};
+use juggernaut::db::queue::{Claim, ClaimRequest, QueuePosition};
 use juggernaut::db::sweep::{LEASES_LOST_MAX, Swept};
 use juggernaut::db::{Db, DbError};
-use juggernaut::journal::{Effect, LogLine, NotDurable, Outcome, Step};
+use juggernaut::journal::{Effect, LogLine, Outcome, Step};
 use juggernaut::task::{LogLevel, Priority, TaskId, WorkerId};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
@@ -29,8 +30,11 @@ async fn claim_as(db: &Db, worker: &str, types: &[&str], tasks_max: u32) -> Vec<
         task_types: &task_types,
         lease: LEASE,
         tasks_max,
+        role: "executor",
+        component_sha256: &[0; 32],
+        manifest_sha256: &[0; 32],
     };
-    db.claim_tasks(&request).await.unwrap()
+    db.claim_tasks(&request, &mut QueuePosition::default()).await.unwrap()
 }
 
 /// The one task that can be claimed.
@@ -47,8 +51,12 @@ pub(crate) fn key(claim: &Claim, worker: &str) -> RunKey {
     RunKey { task: claim.task.id, attempt: claim.task.attempt, lease: claim.lease, worker }
 }
 
-pub(crate) async fn begin(db: &Db, key: &RunKey, claim: &Claim) -> Result<bool, DbError> {
-    db.begin_run(key, &claim.task, "executor", &[0; 32], &[0; 32]).await.map(|run| run.resumed)
+pub(crate) async fn store(db: &Db, key: &RunKey, batch: &Batch) -> Result<(), DbError> {
+    db.commit_run(&Write::new(key.clone(), batch.clone())).await
+}
+
+pub(crate) async fn end(db: &Db, key: &RunKey, batch: &Batch, ending: &Ending) -> Result<(), DbError> {
+    db.commit_run(&Write::ending(key.clone(), batch.clone(), ending, "Test")).await
 }
 
 /// A finished step and a line of the log.
@@ -142,9 +150,6 @@ async fn one_claimer_takes_them_by_priority_then_age() {
              now() - (n * 37 % 101) * interval '1 s' from generate_series(1, 300) as n",
     )
     .await;
-    let ids = "select id from governance_tasks where task_type <> 'research' order by array_position(
-                   array['critical', 'high', 'medium', 'low'], priority::text), created_at, id";
-    let expected: Vec<TaskId> = sqlx::query_scalar(ids).fetch_all(database.pool()).await.unwrap();
     let mut claimed = Vec::new();
     for tasks_max in [1, 2, 7].into_iter().cycle() {
         let claims = claim_as(&database.db(), "EXECUTOR", &["code", "test"], tasks_max).await;
@@ -152,11 +157,73 @@ async fn one_claimer_takes_them_by_priority_then_age() {
         if claims.is_empty() {
             break;
         }
-        claimed.extend(claims.iter().map(|claim| (claim.task.id, claim.task.priority)));
+        claimed.extend(claims.into_iter().map(|claim| claim.task));
     }
-    assert_eq!(claimed.iter().map(|(id, _)| *id).collect::<Vec<_>>(), expected);
-    assert_eq!(claimed.first().unwrap().1, Priority::Critical);
-    assert_eq!(claimed.last().unwrap().1, Priority::Low);
+    assert_eq!(claimed.len(), 200);
+    assert!(claimed.is_sorted_by_key(|task| task.priority), "by priority first");
+    assert_eq!((claimed[0].priority, claimed[199].priority), (Priority::Critical, Priority::Low));
+    for task_type in ["code", "test"] {
+        let ids = "select id from governance_tasks where task_type = $1 order by array_position(
+                       array['critical', 'high', 'medium', 'low'], priority::text), created_at, id";
+        let expected: Vec<TaskId> = sqlx::query_scalar(ids).bind(task_type).fetch_all(database.pool()).await.unwrap();
+        let order: Vec<TaskId> = claimed.iter().filter(|it| it.task_type == task_type).map(|it| it.id).collect();
+        assert_eq!(order, expected, "{task_type}");
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_one_type_does_not_starve_another() {
+    let database = Database::create().await;
+    execute(
+        database.pool(),
+        "insert into governance_tasks (title, task_type, created_at)
+         select 't', case when n <= 1000 then 'code' else 'test' end, now() - (2000 - n) * interval '1 s'
+         from generate_series(1, 1003) as n",
+    )
+    .await;
+    let claims = claim_as(&database.db(), "EXECUTOR", &["code", "test"], 10).await;
+    let tests = claims.iter().filter(|claim| claim.task.task_type == "test").count();
+    assert_eq!((claims.len(), tests), (10, 3), "the younger type waits for nobody");
+}
+
+/// A worker that goes on where it stood, past what it claimed before, still finds what is put back behind it.
+#[tokio::test]
+async fn what_is_put_back_is_found_again() {
+    let database = Database::create().await;
+    let (pool, db) = (database.pool(), database.db());
+    execute(
+        pool,
+        "insert into governance_tasks (title, task_type, created_at)
+         select 't', 'code', now() - (100 - n) * interval '1 s' from generate_series(1, 50) as n",
+    )
+    .await;
+    let (worker_id, task_types) = (WorkerId("EXECUTOR".to_owned()), ["code".to_owned()]);
+    let request = ClaimRequest {
+        worker_id: &worker_id,
+        worker_type: "executor",
+        task_types: &task_types,
+        lease: LEASE,
+        tasks_max: 10,
+        role: "executor",
+        component_sha256: &[0; 32],
+        manifest_sha256: &[0; 32],
+    };
+    let mut position = QueuePosition::default();
+    let first = db.claim_tasks(&request, &mut position).await.unwrap();
+    let back = &first[0];
+    let ending = Ending::Released { reason: "put back".into() };
+    end(&db, &key(back, "EXECUTOR"), &Batch::default(), &ending).await.unwrap();
+    let next = db.claim_tasks(&request, &mut position).await.unwrap();
+    assert!(next.iter().all(|claim| first.iter().all(|it| it.task.id != claim.task.id)), "it goes on where it stood");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let later = db.claim_tasks(&request, &mut position).await.unwrap();
+    assert_eq!(later[0].task.id, back.task.id, "the oldest first, once it looks from the start");
+    assert!(later[0].run.resumed);
+    // To the end, and then again at once: a claim that comes short looks from the start the next time.
+    while db.claim_tasks(&request, &mut position).await.unwrap().len() == 10 {}
+    end(&db, &key(&later[0], "EXECUTOR"), &Batch::default(), &ending).await.unwrap();
+    let last = db.claim_tasks(&request, &mut position).await.unwrap();
+    assert_eq!(last.iter().map(|claim| claim.task.id).collect::<Vec<_>>(), [back.task.id]);
 }
 
 #[tokio::test]
@@ -186,8 +253,7 @@ async fn who_lost_the_lease_writes_nothing_more() {
     let (pool, db) = (database.pool(), database.db());
     let task = insert(pool, None).await;
     let (old, old_key) = claim(&db, "EXECUTOR-1").await;
-    begin(&db, &old_key, &old).await.unwrap();
-    db.store_batch(&old_key, &batch(0)).await.unwrap();
+    store(&db, &old_key, &batch(0)).await.unwrap();
     expire(pool, task).await;
     assert_eq!(db.sweep().await.unwrap(), Swept { reclaimed: 1, ..Swept::default() });
 
@@ -207,8 +273,7 @@ async fn who_lost_the_lease_writes_nothing_more() {
         }
         before.push(sqlx::query_scalar(written).fetch_one(pool).await.unwrap());
         let state = row(pool, task).await;
-        assert!(matches!(db.store_batch(&old_key, &batch(1)).await, Err(NotDurable::LeaseLost)), "{stage}");
-        assert!(matches!(begin(&db, &old_key, &old).await, Err(DbError::LeaseLost)), "{stage}");
+        assert!(matches!(store(&db, &old_key, &batch(1)).await, Err(DbError::LeaseLost)), "{stage}");
         for ending in [
             Ending::Failed { reason: "late".into() },
             Ending::Retry { reason: "late".into(), after: Duration::ZERO },
@@ -218,7 +283,7 @@ async fn who_lost_the_lease_writes_nothing_more() {
             Ending::WaitingApproval { approval: ApprovalId::generate(), reason: "late".into() },
             Ending::Completed { evidence: json!({}), text: "late".into() },
         ] {
-            let ended = db.end_claim(&old_key, &batch(1), &ending, "Late").await;
+            let ended = end(&db, &old_key, &batch(1), &ending).await;
             assert!(matches!(ended, Err(DbError::LeaseLost)), "{stage}: {ending:?}");
         }
         assert_eq!(db.renew_leases(&[(task, old.lease)], LEASE).await.unwrap(), []);
@@ -235,8 +300,8 @@ async fn a_task_whose_host_went_away_goes_on_where_it_stood() {
     let (pool, db) = (database.pool(), database.db());
     let task = insert(pool, None).await;
     let (first, first_key) = claim(&db, "EXECUTOR-1").await;
-    assert!(!begin(&db, &first_key, &first).await.unwrap());
-    db.store_batch(&first_key, &batch(0)).await.unwrap();
+    assert!(!first.run.resumed);
+    store(&db, &first_key, &batch(0)).await.unwrap();
     assert_eq!(db.sweep().await.unwrap(), Swept::default(), "a lease that stands is left alone");
     expire(pool, task).await;
     db.sweep().await.unwrap();
@@ -246,11 +311,11 @@ async fn a_task_whose_host_went_away_goes_on_where_it_stood() {
 
     let (second, second_key) = claim(&db, "EXECUTOR-2").await;
     assert_eq!(second.task.attempt, first.task.attempt);
-    assert!(begin(&db, &second_key, &second).await.unwrap(), "the attempt is resumed");
+    assert!(second.run.resumed && second.run.log_lines == 1, "the attempt is resumed");
     assert_eq!(db.load_steps(task, second.task.attempt).await.unwrap().len(), 1);
-    db.store_batch(&second_key, &batch(1)).await.unwrap();
+    store(&db, &second_key, &batch(1)).await.unwrap();
     // A result is written once, whoever holds the lease.
-    assert!(matches!(db.store_batch(&second_key, &batch(0)).await, Err(NotDurable::Storage(_))));
+    assert!(matches!(store(&db, &second_key, &batch(0)).await, Err(DbError::Corrupt(_))));
     let query = sqlx::query_scalar("select action from execution_logs where task_id = $1 order by id").bind(task);
     let actions: Vec<String> = query.fetch_all(pool).await.unwrap();
     assert_eq!(actions, ["task_start", "log", "lease_expired", "task_resume", "log"]);
@@ -314,7 +379,7 @@ async fn what_a_claim_sets_is_cleared_when_the_task_goes_back() {
                     db.cancel_task(task, "tests").await.unwrap();
                     db.retry_task(task, "tests").await.unwrap();
                 }
-                _ => db.end_claim(&key, &Batch::default(), &ending, "Test").await.unwrap(),
+                _ => end(&db, &key, &Batch::default(), &ending).await.unwrap(),
             }
             db.wake_due_tasks().await.unwrap();
             let back = row(pool, task).await;

@@ -12,10 +12,11 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use super::roles::Pinning;
-use super::{audit, policies, roles, secrets, sweeper};
+use super::{audit, policies, roles, secrets, sweeper, wakeups};
 use crate::config::{
     ApprovalConfig, AuditConfig, AuditKey, DatabaseConfig, EgressSettings, GitHubSettings, WorkerConfig,
 };
+use crate::db::wakeups::Wake;
 use crate::db::{Db, Readiness};
 use crate::egress::{Guard, Loopback, WebClient};
 use crate::github::{GitHub, GitHubConfig};
@@ -23,7 +24,7 @@ use crate::http::{self, ApiState};
 use crate::policy::{Authority, Policies};
 use crate::sandbox::{LoadedRole, Sandbox, SandboxConfig, Services};
 use crate::task::{HostId, WorkerId};
-use crate::worker::{Worker, WorkerSettings};
+use crate::worker::{self, Held, Worker, WorkerSettings, Writer};
 
 const USER_AGENT: &str = concat!("juggernaut/", env!("CARGO_PKG_VERSION"));
 /// How long the API may take to finish its requests after the workers are done.
@@ -56,6 +57,8 @@ pub struct Host {
     sweeper: JoinHandle<()>,
     api: JoinHandle<std::io::Result<()>>,
     signer: JoinHandle<()>,
+    /// What looks after leases and wake-ups: ended with the host.
+    helpers: Vec<JoinHandle<()>>,
     db: Db,
     worker_names: Vec<WorkerId>,
 }
@@ -91,7 +94,7 @@ impl Host {
         let public_key = key.public();
         let db = db.audited_by(id, Some(key));
         audit::record_start(&db, public_key, &digests, &weakened(&settings)).await?;
-        let (wake, woken) = watch::channel(());
+        let wake = Wake::default();
         let (shutdown, stopping) = watch::channel(false);
         let (closing, closed) = watch::channel(false);
 
@@ -103,19 +106,33 @@ impl Host {
             stopping.clone(),
         ));
         let signer = tokio::spawn(audit::sign(db.clone(), settings.audit.schedule, closed.clone()));
-        let shared =
-            Shared { db: &db, sandbox: &sandbox, services: &services, policies: &policies, wake: &wake, host: id };
+        let held = Arc::new(Held::default());
+        let helpers = vec![
+            tokio::spawn(worker::keep(db.clone(), Arc::clone(&held), settings.worker.lease)),
+            tokio::spawn(wakeups::tell(db.clone(), id, wake.to_tell())),
+            tokio::spawn(wakeups::listen(db.clone(), wake.clone())),
+        ];
+        let writer = Writer::start(&db, &wake);
+        let shared = Shared {
+            db: &db,
+            sandbox: &sandbox,
+            services: &services,
+            policies: &policies,
+            wake: &wake,
+            held: &held,
+            writer: &writer,
+            host: id,
+        };
         let workers = start_workers(shared, &settings.worker, loaded).await?;
         let worker_names = workers.iter().map(|worker| worker.id.clone()).collect();
-        let workers =
-            workers.into_iter().map(|worker| tokio::spawn(worker.work(stopping.clone(), woken.clone()))).collect();
+        let workers = workers.into_iter().map(|worker| tokio::spawn(worker.work(stopping.clone()))).collect();
         let api = tokio::spawn(serve(
             listener,
             http::router(ApiState::new(db.clone(), policies, wake, closed.clone())),
             closed,
         ));
         info!(%address, "host is up");
-        Ok(Self { address, shutdown, closing, workers, sweeper, api, signer, db, worker_names })
+        Ok(Self { address, shutdown, closing, workers, sweeper, api, signer, helpers, db, worker_names })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -133,12 +150,13 @@ impl Host {
 
     /// Drains: no new claims, running tasks finish or are released within the grace time; the API answers meanwhile.
     pub async fn stop(self) -> Result<()> {
-        let Self { address: _, shutdown, closing, workers, sweeper, api, signer, db, worker_names: _ } = self;
+        let Self { address: _, shutdown, closing, workers, sweeper, api, signer, helpers, db, worker_names: _ } = self;
         shutdown.send_replace(true);
         for worker in workers {
             worker.await.context("a worker panicked")?;
         }
         sweeper.await.context("the sweeper panicked")?;
+        helpers.iter().for_each(JoinHandle::abort);
         closing.send_replace(true);
         match tokio::time::timeout(API_GRACE, api).await {
             Ok(served) => served.context("the API panicked")??,
@@ -221,7 +239,9 @@ struct Shared<'a> {
     sandbox: &'a Arc<Sandbox>,
     services: &'a Services,
     policies: &'a Arc<Policies>,
-    wake: &'a watch::Sender<()>,
+    wake: &'a Wake,
+    held: &'a Arc<Held>,
+    writer: &'a Writer,
     host: HostId,
 }
 
@@ -230,7 +250,7 @@ async fn start_workers(
     config: &WorkerConfig,
     loaded: Vec<Arc<LoadedRole>>,
 ) -> Result<Vec<Arc<Worker>>> {
-    let Shared { db, sandbox, services, policies, wake, host } = shared;
+    let Shared { db, sandbox, services, policies, wake, held, writer, host } = shared;
     let several = loaded.len() > 1;
     let mut workers = Vec::new();
     for role in loaded {
@@ -260,6 +280,8 @@ async fn start_workers(
             },
             host,
             id,
+            held: Arc::clone(held),
+            writer: writer.clone(),
             wake: wake.clone(),
         }));
     }

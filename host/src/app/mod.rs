@@ -11,6 +11,7 @@ mod review;
 mod roles;
 mod secrets;
 mod sweeper;
+mod wakeups;
 
 pub use audit::new_audit_seed;
 pub use dev::{DevHost, DevSettings};

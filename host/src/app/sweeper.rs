@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use crate::db::wakeups::Wake;
 use crate::db::{Db, DbError};
 
 /// How often expired leases and silent workers are looked for.
@@ -16,7 +17,7 @@ const WAKE_EVERY_MAX: Duration = Duration::from_millis(250);
 
 pub(super) async fn sweep(
     db: Db,
-    wake: watch::Sender<()>,
+    wake: Wake,
     poll: Duration,
     keep_logs: Duration,
     mut shutdown: watch::Receiver<bool>,
@@ -54,18 +55,18 @@ pub(super) async fn sweep(
     }
 }
 
-async fn wake_tasks(db: &Db, wake: &watch::Sender<()>) -> Result<(), DbError> {
+async fn wake_tasks(db: &Db, wake: &Wake) -> Result<(), DbError> {
     if db.wake_due_tasks().await? > 0 {
-        wake.send_replace(());
+        wake.everybody();
     }
     Ok(())
 }
 
-async fn take_back(db: &Db, wake: &watch::Sender<()>) -> Result<(), DbError> {
+async fn take_back(db: &Db, wake: &Wake) -> Result<(), DbError> {
     let swept = db.sweep().await?;
     if swept.reclaimed + swept.dead + swept.stale_workers > 0 {
         warn!(swept.reclaimed, swept.dead, swept.stale_workers, "hosts went away without a word");
-        wake.send_replace(());
+        wake.everybody();
     }
     Ok(())
 }

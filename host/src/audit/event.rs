@@ -30,10 +30,8 @@ macro_rules! kinds {
 
 kinds! {
     TaskCreated = "task_created",
+    /// An attempt begins or goes on, with these digests of component and manifest.
     TaskClaimed = "task_claimed",
-    /// A run began, with these digests of component and manifest.
-    RunStarted = "run_started",
-    RunResumed = "run_resumed",
     TaskSuspended = "task_suspended",
     /// It waits for a person.
     TaskWaitingApproval = "task_waiting_approval",

@@ -1,33 +1,42 @@
--- $1 task types, $2 what `assigned_worker` may say, $3 most tasks, $4 worker id, $5 lease in seconds.
--- One index scan for each type, each ordered and cut off, so that the cost does not grow with the queue.
+-- $1 task types, $2 priorities, $3 and $4 where the search begins (created_at and id of the place before it), all four
+-- of the same length; $5 what `assigned_worker` may say, $6 most tasks, $7 worker id, $8 lease in seconds, $9 role,
+-- $10 and $11 digests of its component and manifest.
+-- One index scan for each type and priority, each ordered and cut off, so that the cost does not grow with the queue.
 with wanted as (
-    select candidate.id
-    from unnest($1::text[]) as type (name)
-    cross join lateral (
-        select t.id, t.priority, t.created_at
-        from governance_tasks as t
-        where t.status = 'pending'
-            and t.task_type = type.name
-            -- Whoever wrote the row: critical risk, and what requires approval, waits for a person to approve its start.
-            and not t.requires_approval
-            and (t.risk <> 'critical' or task_start_approved(t))
-            and (t.assigned_worker is null or t.assigned_worker = any ($2::text[]))
-        order by t.priority, t.created_at, t.id
-        limit $3
-        for update skip locked
-    ) as candidate
-    order by candidate.priority, candidate.created_at, candidate.id
-    limit $3
+    select ranked.id
+    from (
+        select candidate.id, candidate.created_at, place.priority,
+            row_number() over (partition by place.name, place.priority order by candidate.created_at, candidate.id) as turn
+        from unnest($1::text[], $2::task_priority[], $3::timestamptz[], $4::uuid[]) as place (name, priority, created_at, id)
+        cross join lateral (
+            select t.id, t.created_at
+            from governance_tasks as t
+            where t.status = 'pending'
+                and t.task_type = place.name
+                and t.priority = place.priority
+                and (t.created_at, t.id) > (place.created_at, place.id)
+                -- Whoever wrote the row: critical risk, and what requires approval, waits for a person to approve it.
+                and not t.requires_approval
+                and (t.risk <> 'critical' or task_start_approved(t))
+                and (t.assigned_worker is null or t.assigned_worker = any ($5::text[]))
+            order by t.created_at, t.id
+            limit $6
+            for update skip locked
+        ) as candidate
+    ) as ranked
+    -- Within a priority the types take turns: a flood of one does not starve another.
+    order by ranked.priority, ranked.turn, ranked.created_at, ranked.id
+    limit $6
 ),
 claimed as (
     update governance_tasks as t
     set status = 'in_progress',
-        assigned_worker = $4,
+        assigned_worker = $7,
         started_at = now(),
         lease = t.lease + 1,
-        lease_expires_at = now() + make_interval(secs => $5)
-    from wanted
-    where t.id = wanted.id and t.status = 'pending'
+        lease_expires_at = now() + make_interval(secs => $8)
+    -- As an array, so that no estimate of how many they are makes the planner read the whole table.
+    where t.id = any (array(select id from wanted)) and t.status = 'pending'
     returning t.*
 ),
 -- The claim uses the approval up.
@@ -38,11 +47,39 @@ started as (
     where a.task_id = c.id and a.kind = 'start' and a.state = 'approved'
     returning a.id, a.task_id, a.attempt, a.action, a.decided_by
 ),
+-- An attempt that has run before, as it was before this statement.
+before as (
+    select r.task_id, r.component_sha256, r.manifest_sha256
+    from claimed as c
+    join task_runs as r on r.task_id = c.id and r.attempt = c.attempt
+),
+runs as (
+    insert into task_runs (task_id, attempt, worker_id, role, component_sha256, manifest_sha256)
+    select c.id, c.attempt, $7, $9, $10, $11 from claimed as c
+    on conflict (task_id, attempt) do update set worker_id = excluded.worker_id, role = excluded.role,
+        component_sha256 = excluded.component_sha256, manifest_sha256 = excluded.manifest_sha256
+    returning task_id, started_at, log_lines
+),
 logged as (
     insert into execution_logs (task_id, worker_id, attempt, action, level, message, metadata)
-    select task_id, $4, attempt, 'approval_consumed', 'info',
+    select task_id, $7, attempt, 'approval_consumed', 'info'::log_level,
         format('Approval %s of %s consumed: approved by %s', id, action, decided_by), jsonb_build_object('approval', id)
     from started
+    union all
+    -- The attempt goes on with another component or manifest than it began with. Its journal holds the new one to the
+    -- same calls; people get to know.
+    select c.id, $7, c.attempt, 'role_changed', 'warn',
+        'the role or its manifest changed while the task waited; it is replayed against the journal',
+        jsonb_build_object('component_before', encode(b.component_sha256, 'hex'), 'component_now', encode($10, 'hex'))
+    from before as b join claimed as c on c.id = b.task_id
+    where b.component_sha256 <> $10 or b.manifest_sha256 <> $11
+    union all
+    -- The `task_start` row of the specification.
+    select c.id, $7, c.attempt, case when b.task_id is null then 'task_start' else 'task_resume' end, 'info',
+        case when b.task_id is null then 'Starting' else 'Resuming' end || ' task: ' || c.title,
+        jsonb_build_object('task_type', c.task_type, 'priority', c.priority, 'risk', c.risk,
+            'component_sha256', encode($10, 'hex'))
+    from claimed as c left join before as b on b.task_id = c.id
 )
 select
     c.id as "id!",
@@ -58,7 +95,13 @@ select
     c.attempt as "attempt!",
     c.attempts_max as "attempts_max!",
     c.error_message,
-    c.lease as "lease!"
+    c.lease as "lease!",
+    c.created_at as "created_at!",
+    r.started_at as "run_started_at!",
+    r.log_lines as "log_lines!",
+    b.task_id is not null as "resumed!"
 from claimed as c
 join task_types as k on k.name = c.task_type
+join runs as r on r.task_id = c.id
+left join before as b on b.task_id = c.id
 order by c.priority, c.created_at, c.id

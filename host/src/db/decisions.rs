@@ -17,17 +17,22 @@ impl Db {
         what: &str,
         decided: &Result<Decision, Denied>,
     ) -> Result<(), DbError> {
-        let details = match decided {
-            Ok(decision) => json!({ "call": what, "verdict": "allowed", "policies": decision.policies }),
-            Err(denied) => {
-                json!({ "call": what, "verdict": "denied", "policies": denied.policies, "message": denied.message })
-            }
-        };
-        let event = Event::new(EventKind::PolicyDecision, actor, details);
+        let event = decision(actor, what, decided);
         let event = match task {
             Some(task) => event.of(task),
             None => event,
         };
         self.begin_audited().await?.commit(vec![event]).await
     }
+}
+
+/// What the audit log says of a decision.
+pub fn decision(actor: &str, what: &str, decided: &Result<Decision, Denied>) -> Event {
+    let details = match decided {
+        Ok(decision) => json!({ "call": what, "verdict": "allowed", "policies": decision.policies }),
+        Err(denied) => {
+            json!({ "call": what, "verdict": "denied", "policies": denied.policies, "message": denied.message })
+        }
+    };
+    Event::new(EventKind::PolicyDecision, actor, details)
 }

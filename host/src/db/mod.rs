@@ -10,8 +10,9 @@ pub mod audit_read;
 #[cfg(test)]
 mod audited;
 pub mod bulk;
+pub mod commit;
 pub mod completed;
-mod decisions;
+pub mod decisions;
 mod error;
 pub mod journal;
 pub mod logs;
@@ -24,6 +25,7 @@ pub mod task_types;
 pub mod task_views;
 pub mod tasks;
 pub mod tokens;
+pub mod wakeups;
 pub mod workers;
 
 use std::str::FromStr as _;

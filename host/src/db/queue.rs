@@ -3,14 +3,25 @@
 //! Invariant: a claim is one short transaction; each write of a run names the lease that it was claimed with, and
 //! zero rows mean that the lease is lost.
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::macros::datetime;
 use uuid::Uuid;
 
 use super::{Db, DbError, approvals};
 use crate::audit::{Event, EventKind};
 use crate::task::{Attempt, Criterion, EvidenceKind, Lease, Priority, Risk, Task, TaskId, TaskStatus, WorkerId};
+
+/// How often a worker that claims from a long queue looks at it from its beginning. In between it goes on where it
+/// stood: what it claimed stays in the index as dead entries until the next vacuum, and each claim would walk past all
+/// of them. A task that is put back, and is older, waits this much longer.
+const FROM_THE_START_EVERY: Duration = Duration::from_millis(250);
+
+/// Before any task.
+const BEGINNING: OffsetDateTime = datetime!(-4000-01-01 0:00 UTC);
 
 /// Who claims, and what.
 #[derive(Debug, Clone)]
@@ -21,42 +32,127 @@ pub struct ClaimRequest<'a> {
     pub lease: Duration,
     /// Most tasks to claim at once.
     pub tasks_max: u32,
+    pub role: &'a str,
+    pub component_sha256: &'a [u8; 32],
+    pub manifest_sha256: &'a [u8; 32],
 }
 
-/// A task that is this worker's until the lease runs out.
+/// A task that is this worker's until the lease runs out, and the attempt that begins or goes on with it.
 #[derive(Debug, Clone)]
 pub struct Claim {
     pub task: Task,
     pub lease: Lease,
+    pub run: Run,
+}
+
+/// An attempt as it began.
+#[derive(Debug, Clone)]
+pub struct Run {
+    pub started_at: OffsetDateTime,
+    pub log_lines: u32,
+    /// Whether the attempt has run before.
+    pub resumed: bool,
+}
+
+/// How far a worker has come in the queue, by type and priority.
+#[derive(Debug, Default)]
+pub struct QueuePosition {
+    reached: HashMap<(String, Priority), (OffsetDateTime, Uuid)>,
+    /// None: the next claim looks at the queue from its beginning.
+    from_start_at: Option<Instant>,
+}
+
+/// Where a claim begins to look, column by column.
+#[derive(Default)]
+struct Places {
+    types: Vec<String>,
+    priorities: Vec<Priority>,
+    created_at: Vec<OffsetDateTime>,
+    ids: Vec<Uuid>,
+}
+
+impl QueuePosition {
+    fn places(&mut self, task_types: &[String]) -> Places {
+        if self.from_start_at.is_none_or(|at| at.elapsed() > FROM_THE_START_EVERY) {
+            self.reached.clear();
+            self.from_start_at = Some(Instant::now());
+        }
+        let mut places = Places::default();
+        for (name, priority) in task_types.iter().flat_map(|name| Priority::ALL.iter().map(move |it| (name, *it))) {
+            let before_all = (BEGINNING, Uuid::nil());
+            let (created_at, id) = self.reached.get(&(name.clone(), priority)).copied().unwrap_or(before_all);
+            places.types.push(name.clone());
+            places.priorities.push(priority);
+            places.created_at.push(created_at);
+            places.ids.push(id);
+        }
+        places
+    }
+
+    /// Fewer than asked for: there may be more before this position.
+    fn came_short(&mut self) {
+        self.from_start_at = None;
+    }
+
+    fn reach(&mut self, task: &Task, created_at: OffsetDateTime) {
+        let reached = self.reached.entry((task.task_type.clone(), task.priority)).or_insert((created_at, task.id.0));
+        *reached = (*reached).max((created_at, task.id.0));
+    }
 }
 
 impl Db {
-    /// Claims pending tasks of the given types, by priority, then age. Never waits for another claimer.
-    pub async fn claim_tasks(&self, request: &ClaimRequest<'_>) -> Result<Vec<Claim>, DbError> {
+    /// Claims pending tasks of the given types, by priority, the types in turns, then by age, and begins their
+    /// attempts. Never waits for another claimer.
+    pub async fn claim_tasks(
+        &self,
+        request: &ClaimRequest<'_>,
+        position: &mut QueuePosition,
+    ) -> Result<Vec<Claim>, DbError> {
+        let Places { types, priorities, created_at, ids } = position.places(request.task_types);
         let mut tx = self.begin_audited().await?;
         let rows = sqlx::query_file!(
             "src/db/claim.sql",
-            request.task_types,
+            &types,
+            priorities as Vec<Priority>,
+            &created_at,
+            &ids,
             &[request.worker_type.to_owned(), request.worker_id.0.clone()],
             i64::from(request.tasks_max),
             request.worker_id.0,
             request.lease.as_secs_f64(),
+            request.role,
+            request.component_sha256.as_slice(),
+            request.manifest_sha256.as_slice(),
         )
         .fetch_all(&mut **tx)
         .await?;
+        let (component, manifest) = (hex::encode(request.component_sha256), hex::encode(request.manifest_sha256));
         let claimed = rows.iter().map(|row| {
-            let details = json!({ "attempt": row.attempt, "lease": row.lease });
+            let details = json!({
+                "attempt": row.attempt, "lease": row.lease, "resumed": row.resumed, "role": request.role,
+                "component_sha256": component, "manifest_sha256": manifest,
+            });
             Event::moved(EventKind::TaskClaimed, TaskId(row.id), TaskStatus::InProgress, &request.worker_id.0, details)
         });
         let mut events: Vec<Event> = claimed.collect();
         let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-        // A claim uses up the approval of a start.
-        events.extend(approvals::changed(&mut tx, &ids).await?);
+        if !ids.is_empty() {
+            // A claim uses up the approval of a start.
+            events.extend(approvals::changed(&mut tx, &ids).await?);
+        }
         tx.commit(events).await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| Claim {
+        if rows.len() < request.tasks_max as usize {
+            position.came_short();
+        }
+        let claims = rows.into_iter().map(|row| {
+            let created_at = row.created_at;
+            let claim = Claim {
                 lease: Lease(row.lease),
+                run: Run {
+                    started_at: row.run_started_at,
+                    log_lines: u32::try_from(row.log_lines).unwrap_or(0),
+                    resumed: row.resumed,
+                },
                 task: Task {
                     id: TaskId(row.id),
                     title: row.title,
@@ -72,8 +168,11 @@ impl Db {
                     attempts_max: u32::try_from(row.attempts_max).unwrap_or(1),
                     last_error: row.error_message,
                 },
-            })
-            .collect())
+            };
+            position.reach(&claim.task, created_at);
+            claim
+        });
+        Ok(claims.collect())
     }
 
     /// Extends the leases that are still held, all in one statement, and says which those are.

@@ -115,7 +115,7 @@ pub(super) async fn approve(
 ) -> Result<Json<ApprovalDetail>, Problem> {
     let note = note.map(checked).transpose()?.filter(|note| !note.trim().is_empty());
     let approved = state.db.approve(id, &caller.principal.name, note.as_deref()).await?;
-    state.wake.send_replace(());
+    state.wake.everybody();
     Ok(Json(approved))
 }
 

@@ -52,7 +52,7 @@ pub(super) async fn create_tasks(
     };
     let statuses = state.db.create_tasks(&admitted, principal).await?;
     if statuses.contains(&TaskStatus::Pending) {
-        state.wake.send_replace(());
+        state.wake.everybody();
     }
     let ids = admitted.iter().map(|task| task.id).collect();
     Ok((StatusCode::CREATED, Json(CreatedTasks { ids })))

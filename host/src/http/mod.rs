@@ -36,6 +36,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::db::Db;
+use crate::db::wakeups::Wake;
 use crate::policy::Policies;
 
 pub use access::{Permission, allows};
@@ -58,14 +59,14 @@ pub struct ApiState {
     pub db: Db,
     pub policies: Arc<Policies>,
     /// Signalled when a task became claimable, so that an idle worker need not wait for its next look.
-    pub wake: watch::Sender<()>,
+    pub wake: Wake,
     /// True once the host stops: streams end then, and their readers go on elsewhere.
     pub closing: watch::Receiver<bool>,
     streams: Arc<Semaphore>,
 }
 
 impl ApiState {
-    pub fn new(db: Db, policies: Arc<Policies>, wake: watch::Sender<()>, closing: watch::Receiver<bool>) -> Self {
+    pub fn new(db: Db, policies: Arc<Policies>, wake: Wake, closing: watch::Receiver<bool>) -> Self {
         Self { db, policies, wake, closing, streams: Arc::new(Semaphore::new(STREAMS_MAX)) }
     }
 }
@@ -143,7 +144,7 @@ mod tests {
         let router = router(ApiState::new(
             Db::from_pool(pool),
             Arc::new(Policies::shipped().unwrap()),
-            watch::channel(()).0,
+            Wake::default(),
             closing,
         ));
         let request = |path: &str| {

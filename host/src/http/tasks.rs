@@ -20,7 +20,7 @@ use crate::task::{NewTask, Priority, TaskDraft, TaskId, TaskStatus};
 /// Wakes a worker if there is something to claim now.
 fn wake(state: &ApiState, task: &TaskSummary) {
     if task.status == TaskStatus::Pending {
-        state.wake.send_replace(());
+        state.wake.everybody();
     }
 }
 

@@ -74,6 +74,8 @@ pub struct Lease(pub i64);
 pub struct Attempt(pub i32);
 
 impl Attempt {
+    pub const FIRST: Self = Self(1);
+
     pub fn number(self) -> u32 {
         u32::try_from(self.0).unwrap_or(0)
     }

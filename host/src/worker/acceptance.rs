@@ -3,8 +3,8 @@
 
 use serde_json::json;
 
+use super::Worker;
 use super::ending::{self, Cause};
-use super::{Worker, not_durable};
 use crate::approval::{
     ApprovalKind, Asked, Binding, ROLE_SAYS_BYTES_MAX, Request, SHOWN_BYTES_MAX, Use, Versions, cut, exact_digest,
 };
@@ -27,7 +27,7 @@ pub(super) async fn ask(
 ) -> Result<(Ending, Batch, Cause), DbError> {
     let request = request(worker, task, verified, criteria);
     let (digest, position) = (request.digest, request.position);
-    let asked = worker.db.ask_approval(key, &request).await.map_err(not_durable)?;
+    let asked = worker.db.ask_approval(key, &request).await?;
     let batch = match asked {
         Asked::Waiting(approval) => {
             let reason = format!("{ACTION} waits for approval {approval}: {}", request.reasons.join("; "));

@@ -30,7 +30,7 @@ pub(super) enum Cause {
     RoleFailed,
     Suspended,
     WaitingApproval,
-    Shutdown,
+    Released,
     Crashed,
     OutOfTime,
     OutOfMemory,
@@ -52,7 +52,7 @@ impl Cause {
             Self::RoleFailed => "RoleFailed",
             Self::Suspended => "Suspended",
             Self::WaitingApproval => "WaitingApproval",
-            Self::Shutdown => "Shutdown",
+            Self::Released => "Released",
             Self::Crashed => "Crashed",
             Self::OutOfTime => "OutOfTime",
             Self::OutOfMemory => "OutOfMemory",
@@ -121,7 +121,7 @@ pub(super) fn of_error(
         }
         RunError::Unreconciled { .. } => return (ask_again(started_at, &reason), Cause::Unreconciled),
         // Handled before: there is no claim to end.
-        RunError::LeaseLost => return (Ending::Released { reason }, Cause::Shutdown),
+        RunError::LeaseLost => return (Ending::Released { reason }, Cause::Released),
         RunError::Trapped(_) => Cause::Crashed,
         RunError::OutOfTime { .. } => Cause::OutOfTime,
         RunError::OutOfMemory { .. } => Cause::OutOfMemory,

@@ -1,15 +1,14 @@
-//! The claims that this worker holds: renewed together, and stopped when one is lost.
+//! The claims that this host holds, of all its workers: renewed together, and stopped when one is lost.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tracing::warn;
 
-use super::Worker;
-use crate::db::DbError;
-use crate::task::{Lease, TaskId};
+use crate::db::{Db, DbError};
+use crate::task::{Lease, TaskId, WorkerId};
 
 /// How often claims are looked after: a cancelled task stops within about this.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -24,66 +23,93 @@ pub(super) enum Stop {
     Release,
 }
 
-/// Claims by task, and until when their runs may begin an effect.
+/// A claim as the host keeps it.
 #[derive(Debug)]
-pub(super) struct Held {
-    claims: Mutex<HashMap<TaskId, (Lease, watch::Sender<Stop>)>>,
+struct Entry {
+    lease: Lease,
+    worker: WorkerId,
+    stop: watch::Sender<Stop>,
+    /// Until when its run may begin an effect.
     act_until: watch::Sender<Instant>,
 }
 
+/// What a run is told of its claim.
+#[derive(Debug, Clone)]
+pub(super) struct Standing {
+    pub(super) stop: watch::Receiver<Stop>,
+    pub(super) act_until: watch::Receiver<Instant>,
+}
+
+/// The claims of this host, by task.
+#[derive(Debug, Default)]
+pub struct Held {
+    claims: Mutex<HashMap<TaskId, Entry>>,
+}
+
 impl Held {
-    pub(super) fn new() -> Self {
-        Self { claims: Mutex::default(), act_until: watch::channel(Instant::now()).0 }
-    }
-
-    /// A lease was taken or renewed by a statement that was sent at `asked_at`. Effects may begin in the first half of
-    /// it: a request takes up to 30 s (half of the default lease) to arrive and to be answered.
-    pub(super) fn renewed(&self, asked_at: Instant, lease: Duration) {
-        self.act_until.send_replace(asked_at + lease / 2);
-    }
-
-    pub(super) fn act_until(&self) -> watch::Receiver<Instant> {
-        self.act_until.subscribe()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<TaskId, (Lease, watch::Sender<Stop>)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<TaskId, Entry>> {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn add(&self, task: TaskId, lease: Lease) -> watch::Receiver<Stop> {
-        let (sender, receiver) = watch::channel(Stop::Go);
-        self.lock().insert(task, (lease, sender));
-        receiver
+    /// A claim that was made by a statement sent at `asked_at`. An older one of the same task is lost.
+    pub(super) fn add(
+        &self,
+        worker: &WorkerId,
+        (task, lease): (TaskId, Lease),
+        asked_at: Instant,
+        length: Duration,
+    ) -> Standing {
+        let (stop, told) = watch::channel(Stop::Go);
+        let (act_until, until) = watch::channel(may_act_until(asked_at, length));
+        let entry = Entry { lease, worker: worker.clone(), stop, act_until };
+        if let Some(older) = self.lock().insert(task, entry) {
+            older.stop.send_replace(Stop::Lost);
+        }
+        Standing { stop: told, act_until: until }
     }
 
     /// The same task may have been claimed again meanwhile, with another lease.
     pub(super) fn remove(&self, task: TaskId, lease: Lease) {
         let mut held = self.lock();
-        if held.get(&task).is_some_and(|(current, _)| *current == lease) {
+        if held.get(&task).is_some_and(|entry| entry.lease == lease) {
             held.remove(&task);
         }
     }
 
-    pub(super) fn stop_all(&self, stop: Stop) {
-        for (_, sender) in self.lock().values() {
-            sender.send_replace(stop);
+    pub(super) fn stop_all_of(&self, worker: &WorkerId, stop: Stop) {
+        for entry in self.lock().values().filter(|entry| entry.worker == *worker) {
+            entry.stop.send_replace(stop);
         }
     }
 
-    pub(super) fn list(&self) -> Vec<(TaskId, Lease)> {
-        self.lock().iter().map(|(task, (lease, _))| (*task, *lease)).collect()
+    /// What was claimed last of what a worker holds, as ids go.
+    pub(super) fn newest_of(&self, worker: &WorkerId) -> Option<TaskId> {
+        let held = self.lock();
+        held.iter().filter(|(_, entry)| entry.worker == *worker).map(|(task, _)| *task).max()
     }
 
-    fn stop_lost(&self, asked: &[(TaskId, Lease)], kept: &[TaskId]) {
+    fn list(&self) -> Vec<(TaskId, Lease)> {
+        self.lock().iter().map(|(task, entry)| (*task, entry.lease)).collect()
+    }
+
+    /// Of what was asked about, what is not kept is lost.
+    fn settle(&self, asked: &[(TaskId, Lease)], kept: &HashSet<TaskId>, renewed: Option<(Instant, Duration)>) {
         let held = self.lock();
-        for (task, lease) in asked.iter().filter(|(task, _)| !kept.contains(task)) {
-            if let Some((current, sender)) = held.get(task)
-                && current == lease
-            {
-                sender.send_replace(Stop::Lost);
+        for (task, lease) in asked {
+            let Some(entry) = held.get(task).filter(|entry| entry.lease == *lease) else { continue };
+            if !kept.contains(task) {
+                entry.stop.send_replace(Stop::Lost);
+            } else if let Some((asked_at, length)) = renewed {
+                entry.act_until.send_replace(may_act_until(asked_at, length));
             }
         }
     }
+}
+
+/// Effects may begin in the first half of a lease: a request takes up to 30 s (half of the default lease) to arrive and
+/// to be answered.
+fn may_act_until(asked_at: Instant, length: Duration) -> Instant {
+    asked_at + length / 2
 }
 
 /// Resolves when the run is to stop.
@@ -96,10 +122,10 @@ pub(super) async fn stopped(stop: &mut watch::Receiver<Stop>) -> Stop {
     }
 }
 
-/// Renews every third of a lease, looks every half second, and stops runs whose claim is gone, or whose lease must
-/// have run out because the database could not be asked.
-pub(super) async fn keep(worker: Arc<Worker>, held: Arc<Held>) {
-    let renew_every = worker.settings.lease / 3;
+/// Renews every third of a lease, all claims of the host in one statement; looks every half second; and stops runs
+/// whose claim is gone, or whose lease must have run out because the database could not be asked.
+pub async fn keep(db: Db, held: Arc<Held>, lease: Duration) {
+    let renew_every = lease / 3;
     let mut renewed_at = Instant::now();
     let mut answered_at = Instant::now();
     loop {
@@ -111,37 +137,34 @@ pub(super) async fn keep(worker: Arc<Worker>, held: Arc<Held>) {
         }
         let renew = renewed_at.elapsed() >= renew_every;
         let asked_at = Instant::now();
-        let kept = ask(&worker, &claims, renew, renew_every).await;
-        match kept {
+        match ask(&db, &claims, renew.then_some(lease), renew_every).await {
             Ok(kept) => {
                 answered_at = asked_at;
                 if renew {
                     renewed_at = asked_at;
-                    held.renewed(asked_at, worker.settings.lease);
                 }
-                held.stop_lost(&claims, &kept);
+                held.settle(&claims, &kept.into_iter().collect(), renew.then_some((asked_at, lease)));
             }
-            Err(error) if answered_at.elapsed() > worker.settings.lease => {
-                warn!(worker = %worker.id, %error, "the leases could not be renewed in time; giving the runs up");
-                held.stop_lost(&claims, &[]);
+            Err(error) if answered_at.elapsed() > lease => {
+                warn!(%error, "the leases could not be renewed in time; giving the runs up");
+                held.settle(&claims, &HashSet::new(), None);
             }
-            Err(error) => warn!(worker = %worker.id, %error, "the leases could not be looked after; trying again"),
+            Err(error) => warn!(%error, "the leases could not be looked after; trying again"),
         }
     }
 }
 
 /// A database that does not answer is an error like any other, so that the runs can be given up in time.
 async fn ask(
-    worker: &Worker,
+    db: &Db,
     claims: &[(TaskId, Lease)],
-    renew: bool,
+    renew: Option<Duration>,
     limit: Duration,
 ) -> Result<Vec<TaskId>, DbError> {
     let question = async {
-        if renew {
-            worker.db.renew_leases(claims, worker.settings.lease).await
-        } else {
-            worker.db.held_leases(claims).await
+        match renew {
+            Some(lease) => db.renew_leases(claims, lease).await,
+            None => db.held_leases(claims).await,
         }
     };
     let answered = tokio::time::timeout(limit, question).await;

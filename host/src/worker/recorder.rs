@@ -8,9 +8,11 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
+use super::writer::{Writer, not_durable, persist};
 use crate::approval::{Asked, Request, Use};
 use crate::audit::{Event, EventKind};
 use crate::db::Db;
+use crate::db::commit::Write;
 use crate::db::journal::{Batch, RunKey, StepRow};
 use crate::journal::{self, Alert, Call, Decided, LogLine, Message, NotDurable, Outcome, Reply, Step};
 use crate::task::{LogLevel, Risk};
@@ -23,30 +25,37 @@ const BATCH_ROWS_MAX: usize = 256;
 const BATCH_BYTES_MAX: usize = 4 << 20;
 /// Longest string in the stored arguments; a longer one is given by its length, its beginning and its digest.
 const ARGUMENT_CHARS_MAX: usize = 500;
-/// How often a batch is tried while the database does not answer.
-const STORE_TRIES: u32 = 6;
-/// How long one try may take.
-const STORE_LIMIT: Duration = Duration::from_secs(10);
-const STORE_PAUSE: Duration = Duration::from_millis(250);
+
+/// What is left to be written with the end of a run.
+#[derive(Debug)]
+pub(super) struct Left {
+    pub(super) batch: Batch,
+    /// Whether the journal holds anything of the run already. If not, the batch is the whole of it.
+    pub(super) stored: bool,
+}
 
 /// The recorder of one run.
 #[derive(Debug)]
 pub(super) struct Recorder {
     db: Db,
+    writer: Writer,
     key: RunKey,
     batch: Batch,
     batch_bytes: usize,
+    /// Whether the journal holds anything of this run already.
+    stored: bool,
     /// From medium risk on, every host call stands in the execution log.
     log_calls: bool,
 }
 
 impl Recorder {
-    pub(super) fn new(db: Db, key: RunKey, risk: Risk) -> Self {
-        Self { db, key, batch: Batch::default(), batch_bytes: 0, log_calls: is_logged(risk) }
+    pub(super) fn new(db: Db, writer: Writer, key: RunKey, risk: Risk) -> Self {
+        let log_calls = is_logged(risk);
+        Self { db, writer, key, batch: Batch::default(), batch_bytes: 0, stored: false, log_calls }
     }
 
-    /// Records until the run is over. Returns what is left to be written with the end of the run.
-    pub(super) async fn record(mut self, mut messages: mpsc::Receiver<Message>) -> Result<Batch, NotDurable> {
+    /// Records until the run is over.
+    pub(super) async fn record(mut self, mut messages: mpsc::Receiver<Message>) -> Result<Left, NotDurable> {
         loop {
             let next = if self.batch.is_empty() {
                 messages.recv().await
@@ -59,7 +68,7 @@ impl Recorder {
                     }
                 }
             };
-            let Some(message) = next else { return Ok(self.batch) };
+            let Some(message) = next else { return Ok(Left { batch: self.batch, stored: self.stored }) };
             self.accept(message).await?;
         }
     }
@@ -141,10 +150,7 @@ impl Recorder {
         }
         drop(reply.send(stored.clone()));
         match stored {
-            Err(NotDurable::NotApproved) => {
-                self.batch = Batch::default();
-                Ok(())
-            }
+            Err(NotDurable::NotApproved) => Ok(()),
             stored => stored,
         }
     }
@@ -152,16 +158,16 @@ impl Recorder {
     /// What the run did so far is durable before anybody is asked about what it does next.
     async fn ask(&mut self, request: &Request) -> Result<Asked, NotDurable> {
         self.flush().await?;
-        persist(&self.key, || self.db.ask_approval(&self.key, request)).await
+        persist("a request for an approval", || self.db.ask_approval(&self.key, request)).await.map_err(not_durable)
     }
 
     async fn flush(&mut self) -> Result<(), NotDurable> {
-        if !self.batch.is_empty() {
-            persist(&self.key, || self.db.store_batch(&self.key, &self.batch)).await?;
-        }
-        self.batch = Batch::default();
         self.batch_bytes = 0;
-        Ok(())
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        self.stored = true;
+        self.writer.commit(Write::new(self.key.clone(), std::mem::take(&mut self.batch))).await
     }
 }
 
@@ -195,27 +201,6 @@ fn call_line(row: &StepRow) -> Option<LogLine> {
         message: message.replace('\0', "\u{2400}"),
         at: outcome.at,
     })
-}
-
-/// A database that is away for a moment is waited for; the lease decides in the end.
-async fn persist<T, F>(key: &RunKey, store: impl Fn() -> F) -> Result<T, NotDurable>
-where
-    F: Future<Output = Result<T, NotDurable>>,
-{
-    let mut pause = STORE_PAUSE;
-    let mut attempt = 1;
-    loop {
-        let stored = tokio::time::timeout(STORE_LIMIT, store()).await;
-        match stored.unwrap_or_else(|_| Err(NotDurable::Storage(format!("no answer within {STORE_LIMIT:?}")))) {
-            Err(NotDurable::Storage(cause)) if attempt < STORE_TRIES => {
-                tracing::warn!(task.id = %key.task, cause, "the journal could not be written; trying again");
-                tokio::time::sleep(pause).await;
-                pause *= 2;
-                attempt += 1;
-            }
-            ended => return ended,
-        }
-    }
 }
 
 fn row(position: u32, call: &Call, intended_at: time::OffsetDateTime, outcome: Option<Outcome>) -> StepRow {

@@ -6,17 +6,16 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 use super::Worker;
-use super::leases::Held;
 use crate::task::{TaskId, WorkerStatus};
 
 /// How soon a change between idle and busy shows.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Sends a heartbeat at each interval, and when the worker becomes busy or idle.
-pub(super) async fn beat(worker: Arc<Worker>, held: Arc<Held>) {
+pub(super) async fn beat(worker: Arc<Worker>) {
     let mut sent: Option<(Instant, WorkerStatus, Option<TaskId>)> = None;
     loop {
-        let task = held.list().into_iter().map(|(task, _)| task).max();
+        let task = worker.held.newest_of(&worker.id);
         let status = if task.is_some() { WorkerStatus::Busy } else { WorkerStatus::Idle };
         let due =
             sent.is_none_or(|(at, was, on)| at.elapsed() >= worker.settings.heartbeat || was != status || on != task);

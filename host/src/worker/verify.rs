@@ -1,13 +1,20 @@
 //! Gathers what the host itself can see of a claim, for `evidence` to judge.
 
 use super::Worker;
+use super::recorder::Left;
+use crate::audit::Event;
 use crate::db::DbError;
-use crate::db::journal::RunKey;
+use crate::db::decisions::decision;
+use crate::db::journal::{RunKey, StepRow};
 use crate::evidence::{self, Accepted, CriterionVerdict, Refusal, Verified, World};
+use crate::journal::{self, Effect, Step};
 use crate::policy::{Assessment, Decision, Denied, Scope};
 use crate::repo::Repository;
-use crate::task::{Claim, Target, Task};
+use crate::task::{Attempt, Claim, Target, Task};
 use crate::verification::{Gathered, gather};
+
+/// A journal that is judged where it is.
+const SMALL_BYTES_MAX: usize = 64 << 10;
 
 /// What came of a claim.
 #[derive(Debug)]
@@ -35,41 +42,73 @@ impl From<Verdict> for Answer {
     }
 }
 
-pub(super) async fn verify(worker: &Worker, task: &Task, key: &RunKey, claim: &Claim) -> Result<Answer, DbError> {
-    let world = World {
+/// What the database knows of a task's work.
+pub(super) async fn world(worker: &Worker, key: &RunKey) -> Result<World, DbError> {
+    Ok(World {
         steps: worker.db.load_steps(key.task, key.attempt).await?,
         own_commits: worker.db.commits_of_task(key.task).await?,
         own_files: worker.db.files_of_task(key.task).await?.into_iter().collect(),
         ..World::default()
-    };
+    })
+}
+
+/// The same of a first attempt that has stored nothing yet and has changed nothing: all there is to know is in what it
+/// is about to store. None where it is not so.
+pub(super) fn world_of(task: &Task, resumed: bool, left: &Left) -> Option<World> {
+    let Left { batch, stored } = left;
+    let only_looked = batch.steps.iter().all(|row| row.step.effect == Effect::Read && row.step.outcome.is_some());
+    if task.attempt != Attempt::FIRST || resumed || *stored || !only_looked || batch.raised.is_some() {
+        return None;
+    }
+    let as_stored = |row: &StepRow| Step { arguments: row.arguments.clone(), ..row.step.clone() };
+    Some(World { steps: batch.steps.iter().map(as_stored).collect(), ..World::default() })
+}
+
+/// Judges a claim. What policy said to its completion goes into `decisions`, for the transaction that ends the claim.
+pub(super) async fn verify(
+    worker: &Worker,
+    task: &Task,
+    claim: &Claim,
+    world: World,
+    decisions: &mut Vec<Event>,
+) -> Answer {
     let may_read = |repository: &Repository| may_read(worker, task, repository);
     let world = match gather(worker.services.github.as_ref(), &may_read, task, claim, world).await {
         Gathered::World(world) => world,
-        Gathered::Denied(reason) => return Ok(Verdict::Refused(Refusal(reason)).into()),
-        Gathered::Unanswered(cause) => return Ok(Verdict::Unanswered(cause).into()),
+        Gathered::Denied(reason) => return Verdict::Refused(Refusal(reason)).into(),
+        Gathered::Unanswered(cause) => return Verdict::Unanswered(cause).into(),
     };
     let judged = match judged(task, claim, world).await {
         Ok(judged) => judged,
-        Err(cause) => return Ok(Verdict::Unanswered(cause).into()),
+        Err(cause) => return Verdict::Unanswered(cause).into(),
     };
     // "Mark tasks complete without evidence" is a prohibited action like any other: policy has the last word.
     let completed = may_complete(worker, task, judged.is_ok());
-    worker.db.record_decision(&key.worker.0, Some(key.task), "task.complete", &completed).await?;
+    decisions.push(decision(&worker.id.0, "task.complete", &completed).of(task.id));
     let completed = completed.map_err(|denied| denied.to_string());
-    Ok(match (judged, completed) {
+    match (judged, completed) {
         (Ok(Accepted::Verified(verified)), Ok(_)) => Verdict::Verified(verified).into(),
         (Ok(Accepted::NeedsAcceptance { verified, criteria }), Ok(_)) => Answer::NeedsAcceptance { verified, criteria },
         (Ok(_), Err(denied)) => Verdict::Refused(Refusal(denied)).into(),
         (Err(refusal), _) => Verdict::Refused(refusal).into(),
-    })
+    }
 }
 
 /// Reports and bodies may be megabytes, which is no work for the threads that keep leases.
 async fn judged(task: &Task, claim: &Claim, world: Box<World>) -> Result<Result<Accepted, Refusal>, String> {
+    if is_small(&world) {
+        return Ok(evidence::judge(task, claim, &world));
+    }
     let (task, claim) = (task.clone(), claim.clone());
     tokio::task::spawn_blocking(move || evidence::judge(&task, &claim, &world))
         .await
         .map_err(|error| format!("the judge broke off: {error}"))
+}
+
+/// Judged in less time than it takes to have another thread do it.
+fn is_small(world: &World) -> bool {
+    let weights = world.steps.iter().filter_map(|step| step.outcome.as_ref()).map(|it| journal::weight(&it.result));
+    world.files.is_empty() && weights.sum::<usize>() < SMALL_BYTES_MAX
 }
 
 fn may_complete(worker: &Worker, task: &Task, verified: bool) -> Result<Decision, Denied> {

@@ -4,19 +4,15 @@ use sqlx::{Postgres, Transaction};
 
 use super::{Change, changed, record};
 use crate::approval::{ApprovalId, ApprovalKind, ApprovalState, Asked, Request, Use};
-use crate::db::journal::{RunKey, hold, not_durable};
+use crate::db::commit::hold;
+use crate::db::journal::RunKey;
 use crate::db::{Db, DbError};
-use crate::journal::NotDurable;
 use crate::task::Risk;
 
 impl Db {
     /// Finds or makes the approval that a run needs to go on. The same question has one answer, however often it is
     /// asked; another question makes the one before void, because a run waits at one call.
-    pub async fn ask_approval(&self, key: &RunKey, request: &Request) -> Result<Asked, NotDurable> {
-        self.ask(key, request).await.map_err(not_durable)
-    }
-
-    async fn ask(&self, key: &RunKey, request: &Request) -> Result<Asked, DbError> {
+    pub async fn ask_approval(&self, key: &RunKey, request: &Request) -> Result<Asked, DbError> {
         let mut tx = self.begin_audited().await?;
         hold(&mut tx, key).await?;
         if request.unfinished && used_for_step(&mut tx, key, request).await? {

@@ -1,0 +1,178 @@
+//! The tasks' part of a group commit: how claims end, and what their ends free.
+
+use serde_json::json;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{End, Write};
+use crate::audit::{Event, EventKind};
+use crate::db::DbError;
+use crate::db::journal::RunKey;
+use crate::db::outcomes::Ending;
+use crate::task::{TaskId, TaskStatus};
+use time::OffsetDateTime;
+
+/// Ends, column by column.
+#[derive(Default)]
+struct Columns {
+    tasks: Vec<Uuid>,
+    leases: Vec<i64>,
+    statuses: Vec<TaskStatus>,
+    evidence: Vec<Option<String>>,
+    texts: Vec<Option<String>>,
+    reasons: Vec<Option<String>>,
+    wake_at: Vec<Option<OffsetDateTime>>,
+    /// Pause before the next attempt, seconds; none: the attempt is over, or goes on.
+    retry_after: Vec<Option<f64>>,
+}
+
+impl Columns {
+    fn push(&mut self, key: &RunKey, ending: &Ending) {
+        let (mut evidence, mut text, mut reason, mut wake_at, mut retry_after) = (None, None, None, None, None);
+        match ending {
+            Ending::Completed { evidence: verified, text: people } => {
+                (evidence, text) = (Some(verified.to_string()), Some(people.clone()));
+            }
+            Ending::Failed { reason: why } | Ending::DeadLetter { reason: why } => reason = Some(why.clone()),
+            Ending::Retry { reason: why, after } => {
+                (reason, retry_after) = (Some(why.clone()), Some(after.as_secs_f64()));
+            }
+            Ending::Suspended { wake_at: at, reason: _ } => wake_at = Some(*at),
+            Ending::Released { .. } => {}
+            // Depends on whether it was decided meanwhile: see `wait`.
+            Ending::WaitingApproval { .. } => return,
+        }
+        self.tasks.push(key.task.0);
+        self.leases.push(key.lease.0);
+        self.statuses.push(ending.status());
+        self.evidence.push(evidence);
+        self.texts.push(text);
+        self.reasons.push(reason);
+        self.wake_at.push(wake_at);
+        self.retry_after.push(retry_after);
+    }
+}
+
+fn ends<'a>(writes: &'a [&Write]) -> impl Iterator<Item = (&'a RunKey, &'a End)> {
+    writes.iter().filter_map(|write| write.end.as_ref().map(|end| (&write.key, end)))
+}
+
+/// The tasks that wait for nothing else than what is completed here, which the trigger `governance_tasks_completed`
+/// frees. Locks all that the trigger locks, in the same order.
+pub(super) async fn lock_freed(connection: &mut PgConnection, writes: &[&Write]) -> Result<Vec<Event>, DbError> {
+    let completed: Vec<Uuid> = ends(writes)
+        .filter(|(_, end)| matches!(end.ending, Ending::Completed { .. }))
+        .map(|(key, _)| key.task.0)
+        .collect();
+    if completed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let dependents = sqlx::query!(
+        r#"select dependent.id, waits.on as "on!",
+               (dependent.status = 'suspended' and dependent.wake_at is null
+                   and dependent.blocked_by = cardinality(waits.on)) as "freed!"
+           from governance_tasks as dependent
+           cross join lateral (
+               select array_agg(d.depends_on order by d.depends_on) as on from task_dependencies as d
+               where d.task_id = dependent.id and d.depends_on = any ($1::uuid[])
+           ) as waits
+           where dependent.id in (select task_id from task_dependencies where depends_on = any ($1::uuid[]))
+               and dependent.blocked_by > 0
+           order by dependent.id for no key update of dependent"#,
+        &completed,
+    )
+    .fetch_all(connection)
+    .await?;
+    let freed = dependents.into_iter().filter(|row| row.freed).map(|row| {
+        let details = json!({ "completed": row.on });
+        Event::moved(EventKind::TaskUnblocked, TaskId(row.id), TaskStatus::Pending, Event::HOST, details)
+    });
+    Ok(freed.collect())
+}
+
+pub(super) async fn set_states(connection: &mut PgConnection, writes: &[&Write]) -> Result<(), DbError> {
+    let mut columns = Columns::default();
+    for (key, end) in ends(writes) {
+        columns.push(key, &end.ending);
+        if let Ending::WaitingApproval { .. } = end.ending {
+            wait(connection, key, &end.ending).await?;
+        }
+    }
+    if columns.tasks.is_empty() {
+        return Ok(());
+    }
+    let count = columns.tasks.len();
+    let Columns { tasks, leases, statuses, evidence, texts, reasons, wake_at, retry_after } = columns;
+    let ended = sqlx::query!(
+        r#"update governance_tasks as t
+           set status = e.status,
+               completed_at = case when e.status in ('completed', 'failed', 'dead_letter') then now() else t.completed_at end,
+               evidence = coalesce(e.evidence::jsonb, t.evidence),
+               completion_evidence = coalesce(e.text, t.completion_evidence),
+               error_message = case when e.status = 'completed' then null else coalesce(e.reason, t.error_message) end,
+               wake_at = coalesce(e.wake_at, now() + make_interval(secs => e.retry_after)),
+               attempt = case when e.retry_after is null then t.attempt else t.attempt + 1 end,
+               leases_lost = case when e.retry_after is null then t.leases_lost else 0 end
+           from unnest($1::uuid[], $2::bigint[], $3::task_status[], $4::text[], $5::text[], $6::text[],
+                       $7::timestamptz[], $8::double precision[])
+               as e (id, lease, status, evidence, text, reason, wake_at, retry_after)
+           where t.id = e.id and t.lease = e.lease and t.status = 'in_progress'"#,
+        &tasks,
+        &leases,
+        statuses as Vec<TaskStatus>,
+        &evidence as &[Option<String>],
+        &texts as &[Option<String>],
+        &reasons as &[Option<String>],
+        &wake_at as &[Option<OffsetDateTime>],
+        &retry_after as &[Option<f64>],
+    )
+    .execute(connection)
+    .await?;
+    // All of them are held.
+    if ended.rows_affected() != count as u64 {
+        return Err(DbError::corrupt("governance_tasks: a claim that is held did not end"));
+    }
+    Ok(())
+}
+
+/// Decided meanwhile, either way: the run finds out when it comes to the call again.
+async fn wait(connection: &mut PgConnection, key: &RunKey, ending: &Ending) -> Result<(), DbError> {
+    let Ending::WaitingApproval { approval, reason } = ending else { return Ok(()) };
+    let waits = sqlx::query!(
+        r#"update governance_tasks as t
+           set status = case when open.waits then 'waiting_approval' else 'pending' end::task_status,
+               requires_approval = t.requires_approval or open.waits,
+               call_approval = case when open.waits then $4::uuid end,
+               approval_reason = $3
+           from (select exists (select from approvals where id = $4 and state = 'requested') as waits) as open
+           where t.id = $1 and t.lease = $2 and t.status = 'in_progress'"#,
+        key.task.0,
+        key.lease.0,
+        reason,
+        approval.0,
+    )
+    .execute(connection)
+    .await?;
+    if waits.rows_affected() == 1 { Ok(()) } else { Err(DbError::LeaseLost) }
+}
+
+/// One for each end.
+pub(super) async fn events(connection: &mut PgConnection, writes: &[&Write]) -> Result<Vec<Event>, DbError> {
+    let mut events = Vec::new();
+    for (key, end) in ends(writes) {
+        let mut moved = end.ending.event(key, end.cause);
+        if let Ending::WaitingApproval { .. } = end.ending {
+            moved = moved.at(status(connection, key).await?);
+        }
+        events.push(moved);
+    }
+    Ok(events)
+}
+
+async fn status(connection: &mut PgConnection, key: &RunKey) -> Result<TaskStatus, DbError> {
+    let status =
+        sqlx::query_scalar!(r#"select status as "status: TaskStatus" from governance_tasks where id = $1"#, key.task.0)
+            .fetch_one(connection)
+            .await?;
+    Ok(status)
+}

@@ -6,8 +6,11 @@
 #![allow(clippy::expect_used, reason = "a bench that can not be set up has to end")]
 #![allow(clippy::print_stdout, reason = "what it found goes to the xtask")]
 
+mod enqueue;
 mod latency;
 mod quantiles;
+mod sandbox;
+mod stage;
 
 use serde_json::Value;
 
@@ -18,7 +21,10 @@ async fn main() {
     rustls::crypto::ring::default_provider().install_default().expect("one TLS backend");
     let asked: Value = serde_json::from_str(asked).expect("JSON of what to measure");
     let found = match what.as_str() {
+        "enqueue" => enqueue::measure(&asked).await,
         "latency" => latency::measure(&asked).await,
+        "parked" => sandbox::parked(&asked).await,
+        "sandbox" => sandbox::measure(&asked).await,
         other => panic!("there is nothing to measure called {other}"),
     };
     println!("{found}");

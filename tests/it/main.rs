@@ -9,6 +9,7 @@ mod api;
 mod approval_races;
 mod approvals;
 mod audit;
+mod bulk;
 mod cli;
 mod code_task;
 mod crash;

@@ -160,7 +160,8 @@ pub(super) enum TaskCommand {
 
 #[derive(Debug, Args)]
 pub(super) struct CreateArguments {
-    /// A whole task as JSON, from a file or - for stdin; instead of the other flags.
+    /// A whole task as JSON, or a list of up to 1000 (all are created, or none is), from a file or - for stdin; instead
+    /// of the other flags.
     #[arg(long, value_name = "FILE", conflicts_with_all = [
         "title", "description", "task_type", "priority", "risk", "payload", "criteria", "depends_on", "worker",
         "attempts_max",

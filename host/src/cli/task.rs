@@ -15,7 +15,7 @@ use super::output::{Output, cell, note, or_dash, time, time_or_dash, visible};
 use crate::db::logs::LogLine;
 use crate::db::steps::{StepStateView, StepView};
 use crate::db::task_views::{TaskDetail, TaskSummary};
-use crate::http::{BODY_BYTES_MAX, Page};
+use crate::http::{BODY_BYTES_MAX, BULK_BODY_BYTES_MAX, CreatedTasks, Page};
 use crate::task::{Criterion, TaskId, TaskStatus};
 
 /// Rows of a page when everything is fetched.
@@ -24,9 +24,12 @@ const PAGE_ROWS: u32 = 200;
 pub(super) async fn create(client: &Client, create: CreateArguments, output: Output) -> anyhow::Result<ExitCode> {
     let wait = create.wait;
     let draft = match &create.file {
-        Some(file) => read_json(file).context("--file")?,
+        Some(file) => read_json_within(file, BULK_BODY_BYTES_MAX).context("--file")?,
         None => draft(create)?,
     };
+    if draft.is_array() {
+        return create_all(client, &draft, wait, output).await;
+    }
     let answer = client.post(&["tasks"], Some(&draft)).await?;
     let task: TaskSummary = answer.parse()?;
     if !wait {
@@ -39,6 +42,23 @@ pub(super) async fn create(client: &Client, create: CreateArguments, output: Out
         show(client, task.id, output).await?;
     }
     follow::exit_code(followed)
+}
+
+/// A list of tasks: all are created, or none is.
+async fn create_all(client: &Client, drafts: &Value, wait: bool, output: Output) -> anyhow::Result<ExitCode> {
+    if wait {
+        bail!("--wait follows one task, and the file is a list of them; leave --wait out");
+    }
+    let answer = client.post(&["tasks", "bulk"], Some(drafts)).await?;
+    if output.json {
+        output.line(&answer.text)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let CreatedTasks { ids } = answer.parse()?;
+    for id in ids {
+        output.line(&format!("created {id}"))?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The flags as the JSON that the API takes; what was not given is left to the API's defaults.
@@ -86,17 +106,21 @@ fn criterion(text: &str) -> anyhow::Result<Value> {
 }
 
 pub(super) fn read_json(file: &Path) -> anyhow::Result<Value> {
+    read_json_within(file, BODY_BYTES_MAX)
+}
+
+fn read_json_within(file: &Path, bytes_max: usize) -> anyhow::Result<Value> {
     let shown = if file == Path::new("-") { "stdin".to_owned() } else { file.display().to_string() };
     let mut text = String::new();
-    let limit = u64::try_from(BODY_BYTES_MAX)? + 1;
+    let limit = u64::try_from(bytes_max)? + 1;
     let read = if file == Path::new("-") {
         std::io::stdin().lock().take(limit).read_to_string(&mut text)
     } else {
         std::fs::File::open(file).and_then(|file| file.take(limit).read_to_string(&mut text))
     };
     read.with_context(|| format!("{shown} can not be read"))?;
-    if text.len() > BODY_BYTES_MAX {
-        bail!("{shown} is larger than {BODY_BYTES_MAX} bytes, the most that a task may have");
+    if text.len() > bytes_max {
+        bail!("{shown} is larger than {bytes_max} bytes, the most that the host takes");
     }
     serde_json::from_str(&text).with_context(|| format!("{shown} is not JSON"))
 }

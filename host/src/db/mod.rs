@@ -9,6 +9,7 @@ mod audit;
 pub mod audit_read;
 #[cfg(test)]
 mod audited;
+pub mod bulk;
 pub mod commit;
 pub mod completed;
 pub mod decisions;

@@ -28,4 +28,10 @@ impl Db {
         .await?;
         Ok(types)
     }
+
+    /// Those of the names that are types.
+    pub async fn task_types_among(&self, names: &[String]) -> Result<Vec<String>, DbError> {
+        let known = sqlx::query_scalar!("select name from task_types where name = any ($1)", names);
+        Ok(known.fetch_all(&self.pool).await?)
+    }
 }

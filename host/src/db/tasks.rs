@@ -52,7 +52,7 @@ impl Db {
             approvals::ask_start(&mut tx, id, self.approvals.lifetime).await?;
         }
         let summary = summary(&mut tx, id).await?;
-        let mut events = vec![created_event(task, treatment, &summary, principal)];
+        let mut events = vec![created_event(id, task, treatment, summary.status, summary.requires_approval, principal)];
         events.extend(approvals::changed(&mut tx, &[id.0]).await?);
         tx.commit(events).await?;
         Ok(summary)
@@ -193,17 +193,24 @@ impl Db {
 }
 
 /// What was asked for, by its digest: the payload itself may be large, and may have to be removed one day.
-fn created_event(task: &NewTask, treatment: &Treatment, summary: &TaskSummary, principal: &str) -> Event {
+pub(super) fn created_event(
+    id: TaskId,
+    task: &NewTask,
+    treatment: &Treatment,
+    status: TaskStatus,
+    requires_approval: bool,
+    principal: &str,
+) -> Event {
     let draft = task.draft();
     let sha256 = |text: String| hex::encode(Sha256::digest(text.as_bytes()));
     let details = json!({
         "title": draft.title, "task_type": draft.task_type, "declared_risk": draft.risk,
         "risk": treatment.risk, "risk_reasons": treatment.risk_reasons, "policies": treatment.policies, "priority": draft.priority,
-        "assigned_worker": draft.assigned_worker, "requires_approval": summary.requires_approval,
+        "assigned_worker": draft.assigned_worker, "requires_approval": requires_approval,
         "depends_on": draft.depends_on, "payload_sha256": sha256(draft.payload.to_string()),
         "criteria_sha256": sha256(draft.acceptance_criteria.to_string()),
     });
-    Event::moved(EventKind::TaskCreated, summary.id, summary.status, principal, details)
+    Event::moved(EventKind::TaskCreated, id, status, principal, details)
 }
 
 fn distinct(ids: &[TaskId]) -> Vec<TaskId> {

@@ -57,7 +57,7 @@ fn problem_of(response: &mut Response) -> Option<Problem> {
     Some(match status {
         StatusCode::NOT_FOUND => Problem::unknown_route(),
         StatusCode::METHOD_NOT_ALLOWED => Problem::wrong_method(),
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(),
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(super::BODY_BYTES_MAX),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::wrong_media_type(),
         StatusCode::SERVICE_UNAVAILABLE => Problem::out_of_time(),
         status if status.is_client_error() => {

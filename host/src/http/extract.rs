@@ -30,11 +30,22 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ApiJson<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
-            return Err(Problem::wrong_media_type());
-        }
-        let bytes = read_body(request.into_body()).await?;
+        let bytes = json_bytes(request, BODY_BYTES_MAX).await?;
+        demand_object(&bytes)?;
         parse(&bytes).map(Self)
+    }
+}
+
+/// A JSON body of any shape.
+pub(super) async fn read_json<T: DeserializeOwned>(request: Request, bytes_max: usize) -> Result<T, Problem> {
+    parse(&json_bytes(request, bytes_max).await?)
+}
+
+async fn json_bytes(request: Request, bytes_max: usize) -> Result<Vec<u8>, Problem> {
+    if is_json(request.headers()) {
+        read_body(request.into_body(), bytes_max).await
+    } else {
+        Err(Problem::wrong_media_type())
     }
 }
 
@@ -44,7 +55,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-async fn read_body(body: Body) -> Result<Vec<u8>, Problem> {
+async fn read_body(body: Body, bytes_max: usize) -> Result<Vec<u8>, Problem> {
     let mut chunks = body.into_data_stream();
     let mut bytes = Vec::new();
     let mut seen = 0_usize;
@@ -54,23 +65,27 @@ async fn read_body(body: Body) -> Result<Vec<u8>, Problem> {
         if seen > DRAINED_BYTES_MAX {
             break;
         }
-        if seen <= BODY_BYTES_MAX {
+        if seen <= bytes_max {
             bytes.extend_from_slice(&chunk);
         }
     }
-    if seen > BODY_BYTES_MAX {
-        return Err(Problem::too_large());
+    if seen > bytes_max {
+        return Err(Problem::too_large(bytes_max));
     }
     Ok(bytes)
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+fn demand_object(bytes: &[u8]) -> Result<(), Problem> {
     // serde would read a list as an object's fields in order, which is nowhere documented.
     if bytes.trim_ascii_start().starts_with(b"[") {
         serde_json::from_slice::<IgnoredAny>(bytes).map_err(|error| refuse(".", &error))?;
         let message = "must be an object";
         return Err(Problem::invalid_field("(body)", message, "The body is a list; it must be an object"));
     }
+    Ok(())
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
@@ -199,7 +214,8 @@ mod tests {
     use crate::task::TaskDraft;
 
     fn refused(body: &str) -> (StatusCode, Vec<(String, String)>, String) {
-        let problem = parse::<TaskDraft>(body.as_bytes()).unwrap_err();
+        let parsed = demand_object(body.as_bytes()).and_then(|()| parse::<TaskDraft>(body.as_bytes()));
+        let problem = parsed.unwrap_err();
         let body = problem.body(String::new());
         (problem.status, body.errors.into_iter().map(|error| (error.field, error.message)).collect(), body.detail)
     }

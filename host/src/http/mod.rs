@@ -8,6 +8,7 @@ mod access;
 mod alerts;
 mod approvals;
 mod audit;
+mod bulk;
 mod cursor;
 mod document;
 mod edge;
@@ -40,11 +41,12 @@ use crate::policy::Policies;
 
 pub use access::{Permission, allows};
 pub use approvals::{Approval, ApprovalPage, Denial};
+pub use bulk::{BULK_BODY_BYTES_MAX, BULK_TASKS_MAX, CreatedTasks};
 pub use cursor::Page;
 pub use problem::{FieldError, ProblemBody};
 pub use tokens::{CreatedToken, TokenDraft};
 
-/// Largest request body.
+/// Largest request body, but for lists of tasks.
 pub const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Log streams that one host serves at the same time.
 pub const STREAMS_MAX: usize = 64;
@@ -92,6 +94,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 fn routes() -> OpenApiRouter<ApiState> {
     let timed = OpenApiRouter::new()
         .routes(routes!(tasks::create_task, tasks::list_tasks))
+        .routes(routes!(bulk::create_tasks))
         .routes(routes!(tasks::show_task))
         .routes(routes!(tasks::cancel_task))
         .routes(routes!(tasks::retry_task))

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{BODY_BYTES_MAX, Permission, REQUEST_TIME_MAX, STREAMS_MAX};
+use super::{Permission, REQUEST_TIME_MAX, STREAMS_MAX};
 use crate::db::DbError;
 use crate::db::tokens::TokenRole;
 use crate::policy::Denied;
@@ -59,6 +59,15 @@ impl Problem {
 
     fn with_field(mut self, field: impl Into<String>, message: impl Into<String>) -> Self {
         self.errors.push(FieldError { field: field.into(), message: message.into() });
+        self
+    }
+
+    /// The same of an entry of a list, counted from 0.
+    pub(super) fn of_entry(mut self, index: usize) -> Self {
+        self.detail = format!("[{index}]: {}", self.detail);
+        for error in &mut self.errors {
+            error.field = format!("[{index}].{}", error.field);
+        }
         self
     }
 
@@ -114,8 +123,8 @@ impl Problem {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "wrong-method", "Method not allowed", detail)
     }
 
-    pub(super) fn too_large() -> Self {
-        let detail = format!("The body is larger than {BODY_BYTES_MAX} bytes; send less");
+    pub(super) fn too_large(bytes_max: usize) -> Self {
+        let detail = format!("The body is larger than {bytes_max} bytes; send less");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "Body too large", detail)
     }
 

@@ -48,7 +48,7 @@ pub(super) async fn create_task(
 }
 
 /// A refusal counts only once it is on record.
-async fn refused(state: &ApiState, principal: &str, denied: policy::Denied) -> Problem {
+pub(super) async fn refused(state: &ApiState, principal: &str, denied: policy::Denied) -> Problem {
     match state.db.record_decision(principal, None, "task.create", &Err(denied.clone())).await {
         Ok(()) => denied.into(),
         Err(error) => error.into(),

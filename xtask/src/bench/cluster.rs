@@ -2,13 +2,16 @@
 //!
 //! Invariant: it listens on a socket in its own directory and nowhere else, and ends and is deleted with this value.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context as _, Result, bail};
+
+use serde_json::Value;
 
 use crate::db::delete_directory;
 use crate::interrupt;
@@ -19,7 +22,7 @@ const PARENT: &str = "/var/tmp";
 
 /// What differs from PostgreSQL's own defaults, and is said beside the figures. Nothing here makes a commit less
 /// durable.
-pub(super) const SERVER_SETTINGS: [(&str, &str); 10] = [
+pub(super) const SERVER_SETTINGS: [(&str, &str); 13] = [
     ("fsync", "on"),
     ("synchronous_commit", "on"),
     ("full_page_writes", "on"),
@@ -29,6 +32,9 @@ pub(super) const SERVER_SETTINGS: [(&str, &str); 10] = [
     ("max_connections", "100"),
     ("shared_preload_libraries", "pg_stat_statements"),
     ("pg_stat_statements.track", "top"),
+    ("logging_collector", "on"),
+    ("log_destination", "jsonlog"),
+    ("log_rotation_size", "0"),
     ("listen_addresses", ""),
 ];
 
@@ -115,6 +121,26 @@ impl Cluster {
         self.database("postgres").run(&format!("drop database {} with (force)", database.name))
     }
 
+    /// Statements of a database whose plans auto_explain wrote into the server's log: milliseconds, and the plan.
+    pub(super) fn plans(&self, database: &str) -> Result<Vec<(f64, Value)>> {
+        let mut plans = Vec::new();
+        for entry in fs::read_dir(self.dir.join("data/log")).context("the server has no log")? {
+            let path = entry?.path();
+            if path.extension().is_none_or(|extension| extension != "json") {
+                continue;
+            }
+            let file = File::open(&path).with_context(|| format!("could not read {}", path.display()))?;
+            for line in BufReader::new(file).lines() {
+                // A line that is still being written is not the last claim.
+                let Ok(logged) = serde_json::from_str::<Value>(&line?) else { continue };
+                if logged["dbname"] == database {
+                    plans.extend(logged["message"].as_str().and_then(plan));
+                }
+            }
+        }
+        Ok(plans)
+    }
+
     fn database(&self, name: &str) -> Database {
         Database { name: name.to_owned(), socket: self.dir.clone(), programs: self.programs.clone() }
     }
@@ -185,6 +211,12 @@ impl Database {
         }
         String::from_utf8(stdout).context("pgbench printed what is not text")
     }
+}
+
+/// `duration: 1.234 ms  plan:` and the plan as JSON.
+fn plan(message: &str) -> Option<(f64, Value)> {
+    let (duration, plan) = message.strip_prefix("duration: ")?.split_once(" ms  plan:")?;
+    Some((duration.parse().ok()?, serde_json::from_str(plan).ok()?))
 }
 
 /// PostgreSQL refuses to run as root; its packages make an account for it.

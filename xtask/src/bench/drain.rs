@@ -82,14 +82,16 @@ impl Look {
 pub(super) fn drain(bench: &Bench<'_>, drain: &Drain) -> Result<(Database, Drained)> {
     let database = bench.database(drain.name)?;
     say(&format!("{}: loading {} pending, {} dead", drain.name, drain.backlog + drain.window, drain.dead))?;
+    let rows = drain.backlog + drain.window;
+    let pending = Load { rows, payload: drain.payload, ..Load::default() };
     if drain.dead > 0 {
-        die(&database, drain.dead)?;
-    }
-    load(&database, drain.backlog + drain.window, "verification", drain.payload)?;
-    // Rows before the dead ones can not be older than them: what is loaded is in the order of its loading.
-    if drain.dead > 0 {
+        // Otherwise autovacuum clears them away at its own time.
+        database.run("alter table governance_tasks set (autovacuum_enabled = off)")?;
+        load(&database, &Load { rows: drain.dead, title: "dead", ..Load::default() })?;
+        load(&database, &pending)?;
         database.run("update governance_tasks set status = 'cancelled', completed_at = now() where title = 'dead'")?;
     } else {
+        load(&database, &pending)?;
         database.run("vacuum governance_tasks")?;
     }
     database.run("analyze governance_tasks")?;
@@ -102,31 +104,46 @@ pub(super) fn drain(bench: &Bench<'_>, drain: &Drain) -> Result<(Database, Drain
     Ok((database, drained))
 }
 
-/// Pending tasks like those that the API makes: ids grow with time, triggers have nothing to do for them.
-pub(super) fn load(database: &Database, tasks: usize, task_type: &str, payload: &str) -> Result<()> {
-    insert(database, tasks, "bench", task_type, payload)
+/// Rows to load.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Load {
+    pub(super) rows: usize,
+    pub(super) title: &'static str,
+    pub(super) task_type: &'static str,
+    pub(super) status: &'static str,
+    pub(super) payload: &'static str,
 }
 
-/// Earlier tasks, which autovacuum does not clear away once they are dead.
-fn die(database: &Database, tasks: usize) -> Result<()> {
-    database.run("alter table governance_tasks set (autovacuum_enabled = off)")?;
-    insert(database, tasks, "dead", "verification", "{}")
+impl Default for Load {
+    fn default() -> Self {
+        Self { rows: 0, title: "bench", task_type: "verification", status: "pending", payload: "{}" }
+    }
 }
 
-fn insert(database: &Database, tasks: usize, title: &str, task_type: &str, payload: &str) -> Result<()> {
+/// Tasks like those that the API makes: younger than all that were loaded before, with ids that grow with time. Triggers
+/// have nothing to do for them, and do not run.
+pub(super) fn load(database: &Database, load: &Load) -> Result<()> {
+    let Load { rows, title, task_type, status, payload } = load;
     let mut loaded = 0;
-    while loaded < tasks {
-        let rows = (tasks - loaded).min(LOAD_ROWS_MAX);
+    while loaded < *rows {
+        let part = (rows - loaded).min(LOAD_ROWS_MAX);
         database.run(&format!(
             "set session_replication_role = replica;
-            insert into governance_tasks (id, title, task_type, payload, created_at, created_by)
+            insert into governance_tasks (id, title, task_type, status, payload, created_at, created_by, wake_at)
             select (lpad(to_hex(ms), 12, '0') || '7' || lpad(to_hex(n & 4095), 3, '0') || '8'
                     || substr(md5(random()::text), 1, 15))::uuid,
-                '{title}', '{task_type}', '{payload}', to_timestamp(ms / 1000.0), 'bench'
-            from generate_series(1, {rows}) as n
-            cross join lateral (select (extract(epoch from now()) * 1000)::bigint - 3600000 + {loaded} + n as ms) as t"
+                '{title}', '{task_type}', '{status}', '{payload}', to_timestamp(ms / 1000.0), 'bench',
+                case when '{status}' = 'suspended' then now() + interval '1 day' end
+            from (
+                -- Of the last days, a tenth of a second apart.
+                select coalesce((extract(epoch from max(created_at)) * 1000)::bigint,
+                    (extract(epoch from now()) * 1000)::bigint - 7 * 86400000) as newest
+                from governance_tasks
+            ) as before
+            cross join generate_series(1, {part}) as n
+            cross join lateral (select newest + n * 100 as ms) as t"
         ))?;
-        loaded += rows;
+        loaded += part;
     }
     Ok(())
 }

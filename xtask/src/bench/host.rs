@@ -23,6 +23,8 @@ const AUDIT_KEY: &str = "4a75676765726e617574207369676e7320697473206175646974206
 pub(super) struct Places {
     pub(super) juggernaut: PathBuf,
     pub(super) roles: PathBuf,
+    /// The folder of the no-op role in it.
+    pub(super) role: PathBuf,
     /// Logs and compiled components.
     pub(super) work: PathBuf,
     pub(super) concurrency: usize,

@@ -4,14 +4,16 @@
 //! database or by the probe, never taken from what the host says of itself.
 
 mod baseline;
+mod claims;
 mod cluster;
 mod drain;
 mod host;
 mod probe;
 mod report;
+mod sections;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
@@ -22,10 +24,9 @@ use crate::build::{self, Profile};
 use crate::interrupt;
 use crate::workspace::{Workspace, say};
 use cluster::{Cluster, Database, SERVER_SETTINGS};
-use drain::{Drain, drain};
-use host::{Host, Places};
+use host::Places;
 use probe::Probe;
-use report::{Report, per_second};
+use report::Report;
 
 const ROLE: &str = "noop";
 
@@ -49,27 +50,82 @@ pub(crate) struct Settings {
 enum Section {
     /// Tasks per second, and the database's own limit beside it
     Drain,
+    /// The same with a large backlog, and behind dead rows
+    Backlog,
+    /// Statements and commits of tasks with ten journalled reads
+    Journal,
+    /// Tasks per second through the bulk API
+    Enqueue,
     /// From creation to the first line of the run, on an idle system
     Latency,
+    /// What the sandbox costs without queue and database
+    Sandbox,
+    /// Memory of live instances that wait in a host call
+    Parked,
+    /// Time and plan of a claim, by the size of the queue
+    Claims,
+}
+
+impl Settings {
+    fn wants(&self, section: Section) -> bool {
+        self.sections.is_empty() || self.sections.contains(&section)
+    }
 }
 
 /// How much of everything.
 #[derive(Debug, Clone, Copy)]
 struct Sizes {
     backlog: usize,
+    backlog_large: usize,
+    dead: usize,
+    /// Tasks that are counted while a backlog is drained, and the time after which it is enough.
     window: usize,
     seconds_max: u64,
     /// Tasks of a pgbench script.
     baseline: usize,
+    enqueue_seconds: u64,
+    /// Of the latency.
     samples: usize,
+    /// Of the sandbox.
+    runs: usize,
+    parked: usize,
+    /// Pending tasks that claims are measured at.
+    claims: [usize; 3],
+    claims_seconds_max: u64,
 }
 
 impl Sizes {
     fn of(quick: bool) -> Sizes {
         if quick {
-            Sizes { backlog: 20_000, window: 5_000, seconds_max: 8, baseline: 40_000, samples: 40 }
+            Sizes {
+                backlog: 20_000,
+                backlog_large: 100_000,
+                dead: 40_000,
+                window: 5_000,
+                seconds_max: 4,
+                baseline: 40_000,
+                enqueue_seconds: 3,
+                samples: 40,
+                runs: 1_000,
+                parked: 2_000,
+                claims: [1_000, 20_000, 100_000],
+                claims_seconds_max: 2,
+            }
         } else {
-            Sizes { backlog: 20_000, window: 20_000, seconds_max: 60, baseline: 400_000, samples: 200 }
+            Sizes {
+                backlog: 20_000,
+                backlog_large: 1_000_000,
+                dead: 400_000,
+                window: 20_000,
+                seconds_max: 60,
+                baseline: 400_000,
+                enqueue_seconds: 10,
+                samples: 200,
+                runs: 10_000,
+                parked: 10_000,
+                claims: [1_000, 100_000, 1_000_000],
+                claims_seconds_max: 5,
+            }
         }
     }
 }
@@ -97,9 +153,11 @@ pub(crate) fn run(workspace: &Workspace, settings: &Settings) -> Result<()> {
     build::test_guests(workspace)?;
     interrupt::watch()?;
     let work = workspace.target_dir.join("bench");
+    let roles = work.join("roles");
     let places = Places {
         juggernaut: workspace.bin_dir(settings.profile).join("juggernaut"),
-        roles: roles(workspace, &work)?,
+        role: role(workspace, &roles)?,
+        roles,
         work: work.clone(),
         concurrency: settings.concurrency,
     };
@@ -110,7 +168,8 @@ pub(crate) fn run(workspace: &Workspace, settings: &Settings) -> Result<()> {
     let probe = Probe::find(workspace, settings.profile)?;
     let bench = Bench { cluster: &cluster, template, places, probe, sizes: Sizes::of(settings.quick) };
     let mut report = Report::default();
-    let measured = sections(&bench, settings, &mut report);
+    let wanted = Section::value_variants().iter().filter(|section| settings.wants(**section));
+    let measured = wanted.copied().try_for_each(|section| sections::run(&bench, section, &mut report));
     // What was measured before a section failed is shown, too.
     report.print()?;
     let file = work.join(format!("{}.json", SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs()));
@@ -119,63 +178,14 @@ pub(crate) fn run(workspace: &Workspace, settings: &Settings) -> Result<()> {
     measured
 }
 
-fn sections(bench: &Bench<'_>, settings: &Settings, report: &mut Report) -> Result<()> {
-    let wanted = |section| settings.sections.is_empty() || settings.sections.contains(&section);
-    if wanted(Section::Drain) {
-        drains(bench, report).context("section drain")?;
-    }
-    if wanted(Section::Latency) {
-        latency(bench, report).context("section latency")?;
-    }
-    Ok(())
-}
-
-fn drains(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
-    let Sizes { backlog, window, seconds_max, .. } = bench.sizes;
-    let plain = Drain { name: "drain_20k", backlog, window, seconds_max, dead: 0, payload: "{}" };
-    let (database, drained) = drain(bench, &plain)?;
-    report.figure("drain at 20 k pending", per_second(drained.tasks_per_second));
-    report.figure("  commits per task", format!("{:.2}", drained.commits_per_task));
-    report.figure("  statements per task", format!("{:.2}", drained.statements_per_task));
-    report.detail("drain_20k", drained.json());
-    let base = baseline::measure(bench, &database)?;
-    report.figure("claim-50", per_second(base.claim));
-    report.figure("claim-50-rows", per_second(base.claim_with_rows));
-    report.at_least("drain / claim-50-rows", drained.tasks_per_second / base.claim_with_rows, 0.5, "");
-    report.at_least("drain / claim-50", drained.tasks_per_second / base.claim, 0.2, "");
-    report.detail("baseline", base.json());
-    bench.cluster.drop_database(&database)
-}
-
-fn latency(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
-    let database = bench.database("latency")?;
-    let token = bench.places.token(&database)?;
-    let mut host = Host::start(&bench.places, &database)?;
-    let asked = json!({
-        "database": database.url(), "url": host.url, "token": token, "samples": bench.sizes.samples,
-    });
-    let found = bench.probe.run("latency", &asked)?;
-    host.check()?;
-    host.stop()?;
-    let of = |what: &str, which: &str| found[what][which].as_f64().unwrap_or(f64::NAN);
-    for (name, what) in [("create to run", "create_to_run_ms"), ("floor", "floor_ms")] {
-        report.figure(&format!("{name}, p50"), format!("{:.2} ms", of(what, "p50")));
-        report.figure(&format!("{name}, p99"), format!("{:.2} ms", of(what, "p99")));
-    }
-    report.at_most("create to run / floor, p50", of("create_to_run_ms", "p50") / of("floor_ms", "p50"), 1.5, "");
-    report.detail("latency", found);
-    bench.cluster.drop_database(&database)
-}
-
-/// A folder with the no-op role alone.
-fn roles(workspace: &Workspace, work: &std::path::Path) -> Result<PathBuf> {
-    let (from, roles) = (workspace.test_guests_dir().join(ROLE), work.join("roles"));
-    let into = roles.join(ROLE);
+/// The no-op role, alone in a folder of roles.
+fn role(workspace: &Workspace, roles: &Path) -> Result<PathBuf> {
+    let (from, into) = (workspace.test_guests_dir().join(ROLE), roles.join(ROLE));
     fs::create_dir_all(&into).with_context(|| format!("could not create {}", into.display()))?;
     for file in [format!("{ROLE}.wasm"), "capabilities.toml".to_owned()] {
         fs::copy(from.join(&file), into.join(&file)).with_context(|| format!("could not copy {file} of {ROLE}"))?;
     }
-    Ok(roles)
+    Ok(into)
 }
 
 /// What the figures were measured with.

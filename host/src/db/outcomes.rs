@@ -10,6 +10,7 @@ use super::journal::{Batch, RunKey, hold, write_batch};
 use super::{Db, DbError, approvals};
 use crate::approval::ApprovalId;
 use crate::audit::{Event, EventKind, short};
+use crate::crash::{self, Point};
 use crate::task::{LogLevel, TaskId, TaskStatus};
 
 /// What a claim ends with.
@@ -175,6 +176,7 @@ impl Db {
         }
         events.push(moved);
         events.extend(freed);
+        crash::point(Point::EndingUncommitted);
         transaction.commit(events).await?;
         Ok(())
     }

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 
+use crate::crash::{self, Point};
 use crate::db::Db;
 use crate::db::DbError;
 use crate::db::journal::{Batch, RunKey};
@@ -125,6 +126,9 @@ impl Worker {
             held.renewed(asked_at, self.settings.lease);
         }
         let count = claims.len();
+        if count > 0 {
+            crash::point(Point::Claimed);
+        }
         for claim in claims {
             let stop = held.add(claim.task.id, claim.lease);
             let (worker, held) = (Arc::clone(self), Arc::clone(held));
@@ -172,7 +176,11 @@ impl Worker {
                 }
             },
         };
-        match self.db.end_claim(&key, &batch, &ending, cause.name()).await {
+        let (before, after) = ending::crash_points(&ending);
+        crash::point(before);
+        let ended = self.db.end_claim(&key, &batch, &ending, cause.name()).await;
+        crash::point(after);
+        match ended {
             Ok(()) => debug!(task.id = %key.task, cause = cause.name(), "claim ended"),
             Err(DbError::LeaseLost) => self.lost(&key),
             Err(error) => error!(task.id = %key.task, %error, "the end of a run was not stored; its lease runs out"),

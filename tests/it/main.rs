@@ -19,6 +19,8 @@ mod evidence;
 mod fetch;
 mod forge_faults;
 mod lifecycle;
+mod model;
+mod model_run;
 mod once;
 mod paused;
 mod policy;

@@ -101,6 +101,10 @@ pub(crate) enum Fault {
     DropRequest,
     /// Act, then close the connection without an answer.
     LoseResponse,
+    /// Act, then answer this, as a proxy does that lost the server behind it.
+    LateStatus { status: u16 },
+    /// Act, then never answer.
+    LateHang,
     /// Act, send the head and half of the body, then reset the connection.
     Reset,
 }
@@ -118,6 +122,8 @@ impl Fault {
             Self::Hang => "hang",
             Self::DropRequest => "drop-request",
             Self::LoseResponse => "lose-response",
+            Self::LateStatus { .. } => "late-status",
+            Self::LateHang => "late-hang",
             Self::Reset => "reset",
         }
     }

@@ -3,6 +3,7 @@
 //! Invariant: a request whose body arrived is carried out even if its sender is gone, as on a real server. That is
 //! what makes a crash of the client testable. `/_forge/` itself is neither listed nor disturbed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,7 +70,9 @@ async fn carry_out(app: Arc<App>, cutter: Cutter, seen: Seen, request: Request, 
     // Now, because a hanging request gets no further than this.
     app.control.answered(seen.id, None, kind);
     let response = match &fault {
-        None | Some(Fault::LoseResponse | Fault::Reset) => next.run(request).await,
+        None | Some(Fault::LoseResponse | Fault::LateStatus { .. } | Fault::LateHang | Fault::Reset) => {
+            next.run(request).await
+        }
         Some(Fault::Status { status, headers, body }) => prepared(*status, headers, body.as_ref()),
         Some(Fault::SecondaryRateLimit { retry_after }) => secondary_rate_limit(*retry_after),
         Some(Fault::RateLimit) => {
@@ -93,6 +96,11 @@ async fn carry_out(app: Arc<App>, cutter: Cutter, seen: Seen, request: Request, 
     let response = with_github_headers(&app, &seen, response);
     match fault {
         Some(Fault::LoseResponse) => silence(&cutter),
+        Some(Fault::LateStatus { status }) => prepared(status, &BTreeMap::new(), None),
+        Some(Fault::LateHang) => {
+            app.stopped().await;
+            silence(&cutter)
+        }
         Some(Fault::Reset) => half_of(response, &cutter).await,
         _ => response,
     }
@@ -122,7 +130,7 @@ async fn half_of(response: Response, cutter: &Cutter) -> Response {
     Response::from_parts(parts, Body::from_stream(body))
 }
 
-fn prepared(status: u16, headers: &std::collections::BTreeMap<String, String>, body: Option<&Value>) -> Response {
+fn prepared(status: u16, headers: &BTreeMap<String, String>, body: Option<&Value>) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = match body {
         Some(body) => (status, Json(body)).into_response(),

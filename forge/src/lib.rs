@@ -39,7 +39,7 @@
 //!
 //! Faults without effect on the repository: `status`; `secondary-rate-limit` (`"retry_after": 60`); `rate-limit`;
 //! `hang` (until the forge stops); `drop-request` (connection closed, not acted). Faults after the effect:
-//! `lose-response` (connection closed without an answer); `reset` (head and half of the body, then a reset). A request
+//! `lose-response` (connection closed without an answer); `late-status` (`"status": 502`); `late-hang`; `reset` (head and half of the body, then a reset). A request
 //! whose body arrived is carried out even if its sender dies meanwhile, also after having been held.
 
 mod api;

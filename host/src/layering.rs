@@ -25,6 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "repo",
             "text",
             "config",
+            "crash",
         ],
     ),
     (
@@ -63,6 +64,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "audit",
             "task",
             "repo",
+            "crash",
         ],
     ),
     ("http", &["db", "policy", "journal", "approval", "audit", "task", "repo"]),
@@ -70,11 +72,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     // What the worker and `evidence verify` ask of the world.
     ("verification", &["db", "evidence", "github", "task", "repo"]),
     // All SQL. `config` for how the database is reached.
-    ("db", &["evidence", "policy", "journal", "approval", "audit", "task", "repo", "text", "config"]),
+    ("db", &["evidence", "policy", "journal", "approval", "audit", "task", "repo", "text", "config", "crash"]),
     // Never db, http or worker: what a run writes down leaves by channel.
     (
         "sandbox",
-        &["github", "egress", "policy", "manifest", "journal", "approval", "task", "repo", "web", "text", "secrets"],
+        &[
+            "github", "egress", "policy", "manifest", "journal", "approval", "task", "repo", "web", "text", "secrets",
+            "crash",
+        ],
     ),
     // `github` for the shape of a pull request; no call is made.
     // `web` for the one spelling of a URL.
@@ -95,6 +100,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("text", &[]),
     ("config", &[]),
     ("secrets", &[]),
+    // Where tests end the process; nothing in a release build.
+    ("crash", &[]),
 ];
 
 /// Files of the crate's root that are no modules of the map.

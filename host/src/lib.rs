@@ -8,6 +8,7 @@ pub mod approval;
 pub mod audit;
 pub mod cli;
 pub mod config;
+pub mod crash;
 pub mod db;
 pub mod egress;
 pub mod evidence;

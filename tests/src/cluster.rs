@@ -111,7 +111,11 @@ impl Cluster {
 
 /// Short, for the socket's path, and open to the account that PostgreSQL runs under.
 fn home() -> PathBuf {
-    let home = tempfile::Builder::new().prefix("juggernaut-it-").tempdir_in("/tmp").expect("/tmp").keep();
+    open_folder("juggernaut-it-", Path::new("/tmp"))
+}
+
+pub(crate) fn open_folder(prefix: &str, parent: &Path) -> PathBuf {
+    let home = tempfile::Builder::new().prefix(prefix).tempdir_in(parent).expect("a folder").keep();
     std::fs::set_permissions(&home, PermissionsExt::from_mode(0o755)).expect("chmod");
     home
 }
@@ -132,7 +136,8 @@ fn clean_up_when_over(home: &Path) -> ChildStdin {
 /// A database with all migrations, dropped with this value. What still is connected to it is cut off then.
 #[derive(Debug)]
 pub struct Database {
-    name: String,
+    /// None where it ends with its server.
+    name: Option<String>,
     url: String,
     pool: PgPool,
 }
@@ -156,7 +161,13 @@ impl Database {
         background().spawn(async move { cluster().execute(statement).await }).await.expect("create database");
         let url = cluster().server.url(&name);
         let pool = Self::connect(&url, 16);
-        Self { name, url, pool }
+        Self { name: Some(name), url, pool }
+    }
+
+    /// One of a server that is not the tests' common one.
+    pub(crate) fn on_private_server(url: String) -> Self {
+        let pool = Self::connect(&url, 16);
+        Self { name: None, url, pool }
     }
 
     fn connect(url: &str, connections_max: u32) -> PgPool {
@@ -184,7 +195,8 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        let statement = format!("drop database if exists {} with (force)", self.name);
+        let Some(name) = &self.name else { return };
+        let statement = format!("drop database if exists {name} with (force)");
         background().spawn(async move { cluster().execute(statement).await });
     }
 }

@@ -18,6 +18,8 @@ use crate::cluster::temporary_home;
 use crate::{Database, HostProcess, Options, Paths, RolesDir, TestForge, show};
 
 const POLL: Duration = Duration::from_millis(50);
+/// A host that is stopped or dead answers nothing more.
+const CRASH_ANSWER_MAX: Duration = Duration::from_secs(3);
 const REQUEST_MAX: Duration = Duration::from_secs(30);
 /// What every host of the tests signs its audit log's checkpoints with.
 pub const AUDIT_KEY: &str = "4a75676765726e617574207369676e7320697473206175646974206c6f672e2e";
@@ -233,9 +235,38 @@ impl Host {
 
     /// The same with another environment, which stays.
     pub async fn restart_with(&mut self, changes: &[(&str, &str)]) {
-        self.env.extend(changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        for (name, value) in changes {
+            self.set_env(name, value);
+        }
+        self.restart_process(0).await;
+    }
+
+    /// Starts one of the processes anew, after its end.
+    pub async fn restart_process(&mut self, number: usize) {
         self.roles.lock();
-        self.processes[0] = HostProcess::start(&self.env).await;
+        self.processes[number] = HostProcess::start(&self.env).await;
+    }
+
+    /// For processes that are started from now on; an empty value counts as unset.
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        self.env.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// A request whose answer may not come, because the host may end meanwhile.
+    pub async fn api_or_crash(&self, path: &str, token: &str, body: &Value) {
+        let request = self.http.post(format!("{}{path}", self.url())).bearer_auth(token).json(body);
+        match request.timeout(CRASH_ANSWER_MAX).send().await {
+            Ok(response) => assert!(response.status().is_success(), "{path}: {}", response.status()),
+            Err(error) => assert!(!error.is_connect(), "{path}: {error}\n{}", self.stderr()),
+        }
+    }
+
+    /// Creates a task where the host may end before it answers; returns the id of the only task.
+    pub async fn create_only_task(&self, draft: &Value) -> String {
+        let token = self.token("operator").await;
+        self.api_or_crash("/api/v1/tasks", &token, draft).await;
+        let query = sqlx::query_scalar::<_, Uuid>("select id from governance_tasks");
+        query.fetch_one(&self.db()).await.expect("the one task").to_string()
     }
 
     /// One more process.

@@ -42,6 +42,11 @@ impl Paths {
     }
 }
 
+/// What random tests are to begin with instead of the time.
+pub fn seed() -> Option<u64> {
+    named("JUGGERNAUT_TEST_SEED").map(|seed| seed.to_string_lossy().parse().expect("JUGGERNAUT_TEST_SEED is a number"))
+}
+
 #[expect(clippy::disallowed_methods, reason = "the tests' own configuration, read in this one place")]
 fn named(variable: &str) -> Option<PathBuf> {
     std::env::var_os(variable).map(PathBuf::from)

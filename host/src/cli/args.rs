@@ -16,7 +16,7 @@ use crate::task::{Priority, Risk, TaskId, TaskStatus};
 
 /// Runs autonomous workers as WebAssembly components that can do what they were granted, and nothing else.
 #[derive(Debug, Parser)]
-#[command(name = "juggernaut", version, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "juggernaut", version = crate::crash::VERSION, propagate_version = true, arg_required_else_help = true)]
 pub(super) struct Arguments {
     /// Print JSON, exactly as the API gives it.
     #[arg(long, global = true)]

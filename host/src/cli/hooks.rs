@@ -13,7 +13,7 @@ use crate::app::{DevHost, DevSettings, Host, HostSettings, Pinning};
 use crate::config::{
     ApprovalConfig, AuditKey, CheckpointSchedule, DatabaseConfig, EgressSettings, HostConfig, WorkerConfig,
 };
-use crate::localdb;
+use crate::{crash, localdb};
 
 /// How `dev` was called.
 #[derive(Clone, Debug)]
@@ -37,7 +37,8 @@ pub struct DevOptions {
 
 /// Runs the host until it is told to stop.
 pub async fn serve(config: HostConfig) -> Result<ExitCode> {
-    let HostConfig { database, server, github, model, egress, worker, approvals, audit, log: _ } = config;
+    let HostConfig { database, server, github, model, egress, worker, approvals, audit, log: _, crash_at } = config;
+    crash::arm(crash_at.as_deref())?;
     let mut stop = StopSignal::new()?;
     let other_secrets = model.api_key.map(|key| ("OPENROUTER_API_KEY".to_owned(), key)).into_iter().collect();
     let (listen, pinning) = (server.listen, Pinning::Locked);

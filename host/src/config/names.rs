@@ -84,6 +84,8 @@ names! {
         "tracing filter", Some("info"), "info,juggernaut=debug", false;
     JUGGERNAUT_LOG_FORMAT: "Shape of the host's own log lines",
         "text or json", Some("text"), "json", false;
+    JUGGERNAUT_CRASH_AT: "For tests alone: where the host ends itself, see ARCHITECTURE.md; a build without crash points refuses to start",
+        "NAME, NAME:COUNT or NAME:COUNT:stop", None, "before-act:2", false;
     JUGGERNAUT_URL: "For the command line: where the host's API is; else `.juggernaut/client.toml` says it",
         "URL", Some("http://127.0.0.1:8080"), "https://juggernaut.example", false;
     JUGGERNAUT_TOKEN: "For the command line: the API token; else `.juggernaut/client.toml` has it",

@@ -217,6 +217,8 @@ pub struct HostConfig {
     pub approvals: ApprovalConfig,
     pub audit: AuditConfig,
     pub log: LogConfig,
+    /// Where this process ends itself, for tests: see `crash`.
+    pub crash_at: Option<String>,
 }
 
 impl HostConfig {
@@ -231,6 +233,7 @@ impl HostConfig {
             approvals: ApprovalConfig::from_env(env)?,
             audit: AuditConfig::from_env(env)?,
             log: LogConfig::from_env(env)?,
+            crash_at: env.text(&names::JUGGERNAUT_CRASH_AT),
         })
     }
 }

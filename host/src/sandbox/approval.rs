@@ -13,6 +13,7 @@ use super::state::RunState;
 use crate::approval::{
     ApprovalKind, Asked, Binding, ROLE_SAYS_BYTES_MAX, Request, SHOWN_BYTES_MAX, Use, cut, exact_digest,
 };
+use crate::crash::{self, Point};
 use crate::journal::{Call, Message, NotDurable};
 use crate::policy::Needed;
 use crate::text::{visible, visible_block};
@@ -124,7 +125,10 @@ impl RunState {
         } else {
             Message::Intend { position, call, at: began_at, approval: Some(approval), reply: Some(reply) }
         };
+        crash::point(Point::BeforeApprovalUse);
         self.send(message).await?;
-        Ok(acknowledged(durable).await?.is_some())
+        let used = acknowledged(durable).await?.is_some();
+        crash::point(Point::AfterApprovalUse);
+        Ok(used)
     }
 }

@@ -19,6 +19,7 @@ pub(super) use super::errors::{CallError, Finding, GuestError};
 use super::leaks::Leak;
 use super::run::RunError;
 use super::state::{RunState, Services};
+use crate::crash::{self, Point};
 use crate::github::{GitHub, GitHubError};
 use crate::journal::{self, Alert, Call, Message, Next, NotDurable, Outcome, Raised, Reply, Verdict};
 use crate::policy::{Decision, Denied, Granted, Ruling};
@@ -152,6 +153,7 @@ impl RunState {
             Err(error) => return self.denied(made, error).await,
         };
         self.record_decision(made.position, &made.call, Verdict::of(&needs), decision.policies, risk.level).await?;
+        crash::point(Point::BeforeIntent);
         match needs {
             None if unfinished => {}
             None => self.intend(&made).await?,
@@ -160,8 +162,12 @@ impl RunState {
                 Err(error) => return self.finish(made, Err(error)).await,
             },
         }
+        crash::point(Point::AfterIntent);
         self.may_act()?;
-        let result = match self.outside(M::act(github.clone(), grant)).await? {
+        crash::point(Point::BeforeAct);
+        let acted = self.outside(M::act(github.clone(), grant)).await?;
+        crash::point(Point::AfterAct);
+        let result = match acted {
             Err(GitHubError::Unknown(cause)) => match self.reconcile(&mutation, &github, &step).await? {
                 Some(output) => Ok(output),
                 // It may still arrive. The run waits, and looks again before it does anything.
@@ -173,7 +179,10 @@ impl RunState {
             }
             result => result.map_err(GuestError::from),
         };
-        self.finish(made, result).await
+        crash::point(Point::BeforeResult);
+        let finished = self.finish(made, result).await;
+        crash::point(Point::AfterResult);
+        finished
     }
 
     /// A durable sleep: the run is suspended at this call, and resumes at it.

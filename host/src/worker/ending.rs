@@ -8,6 +8,7 @@ use rand::RngExt;
 use time::OffsetDateTime;
 
 use super::verify::Verdict;
+use crate::crash::Point;
 use crate::db::outcomes::Ending;
 use crate::evidence::{self, Verified};
 use crate::sandbox::RunError;
@@ -62,6 +63,18 @@ impl Cause {
             Self::NotDeterministic => "NotDeterministic",
             Self::Unreconciled => "Unreconciled",
             Self::HostFailed => "HostFailed",
+        }
+    }
+}
+
+/// Where tests end the host around this end of a run.
+pub(super) fn crash_points(ending: &Ending) -> (Point, Point) {
+    match ending {
+        Ending::Completed { .. } => (Point::BeforeCompletion, Point::AfterCompletion),
+        Ending::Suspended { .. } => (Point::BeforeSuspension, Point::AfterSuspension),
+        Ending::WaitingApproval { .. } => (Point::BeforeWaiting, Point::AfterWaiting),
+        Ending::Failed { .. } | Ending::Retry { .. } | Ending::DeadLetter { .. } | Ending::Released { .. } => {
+            (Point::BeforeEnding, Point::AfterEnding)
         }
     }
 }

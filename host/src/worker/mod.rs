@@ -20,6 +20,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
+use crate::crash::{self, Point};
 use crate::db::queue::{ClaimRequest, QueuePosition};
 use crate::db::wakeups::Wake;
 use crate::db::{Db, DbError};
@@ -144,6 +145,9 @@ impl Worker {
         let asked_at = Instant::now();
         let claims = self.db.claim_tasks(&request, position).await?;
         let count = claims.len();
+        if count > 0 {
+            crash::point(Point::Claimed);
+        }
         for claim in claims {
             let (task, lease) = (claim.task.id, claim.lease);
             let standing = self.held.add(&self.id, (task, lease), asked_at, self.settings.lease);

@@ -10,6 +10,7 @@ use super::ending::{self, Cause};
 use super::leases::{Standing, Stop, stopped};
 use super::recorder::{Left, Recorder};
 use super::{Slots, Worker, acceptance, verify};
+use crate::crash;
 use crate::db::DbError;
 use crate::db::commit::Write;
 use crate::db::journal::{Batch, RunKey};
@@ -45,7 +46,11 @@ impl Worker {
                 Stop::Release | Stop::Go => released("released: the host is shutting down"),
             },
         };
-        match self.writer.commit(Write::ending(key.clone(), batch, &ending, cause.name())).await {
+        let (before, after) = ending::crash_points(&ending);
+        crash::point(before);
+        let ended = self.writer.commit(Write::ending(key.clone(), batch, &ending, cause.name())).await;
+        crash::point(after);
+        match ended {
             Ok(()) => debug!(task.id = %key.task, cause = cause.name(), "claim ended"),
             Err(NotDurable::LeaseLost) => self.lost(&key),
             Err(error) => error!(task.id = %key.task, %error, "the end of a run was not stored; its lease runs out"),

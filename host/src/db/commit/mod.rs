@@ -16,6 +16,7 @@ use super::journal::{Batch, RunKey};
 use super::outcomes::Ending;
 use super::{Db, DbError, alerts, approvals};
 use crate::audit::Event;
+use crate::crash::{self, Point};
 use crate::journal::{self, Raised};
 use crate::task::Risk;
 
@@ -126,6 +127,9 @@ impl Db {
         let put_back = |write: &&Write| write.end.as_ref().is_some_and(|end| end.ending.puts_back());
         let frees = !freed.is_empty() || held.iter().any(put_back);
         events.extend(freed);
+        if held.iter().any(|write| write.end.is_some()) {
+            crash::point(Point::EndingUncommitted);
+        }
         transaction.commit(events).await?;
         Ok(Committed { outcomes, frees })
     }

@@ -43,29 +43,29 @@ async fn survives(method: &'static str, path: &'static str, fault: Value, limit:
 }
 
 /// Faults of every mutation.
-async fn each_mutation(fault: Value, limit: Duration) {
-    let scenario = |(_, method, path)| survives(method, path, fault.clone(), limit);
+async fn each_mutation(fault: &Value) {
+    let scenario = |(_, method, path)| survives(method, path, fault.clone(), LIMIT);
     together(AT_ONCE, MUTATIONS.map(scenario)).await;
 }
 
 #[tokio::test]
 async fn an_error_of_the_server_before_the_effect() {
-    each_mutation(json!({ "kind": "status", "status": 500 }), LIMIT).await;
+    each_mutation(&json!({ "kind": "status", "status": 500 })).await;
 }
 
 #[tokio::test]
 async fn an_error_of_a_proxy_after_the_effect() {
-    each_mutation(json!({ "kind": "late-status", "status": 502 }), LIMIT).await;
+    each_mutation(&json!({ "kind": "late-status", "status": 502 })).await;
 }
 
 #[tokio::test]
 async fn a_request_that_is_dropped() {
-    each_mutation(json!({ "kind": "drop-request" }), LIMIT).await;
+    each_mutation(&json!({ "kind": "drop-request" })).await;
 }
 
 #[tokio::test]
 async fn an_answer_that_is_reset_in_its_middle() {
-    each_mutation(json!({ "kind": "reset" }), LIMIT).await;
+    each_mutation(&json!({ "kind": "reset" })).await;
 }
 
 #[tokio::test]

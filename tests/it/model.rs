@@ -92,7 +92,6 @@ pub(crate) struct Model {
     /// Batches that were stored, each with a line of the log.
     stored: u32,
     approvals: Vec<ApprovalState>,
-    call: bool,
     /// Fencing numbers of all claims, oldest first.
     claims: Vec<i64>,
 }
@@ -114,7 +113,6 @@ impl Model {
             steps: Vec::new(),
             stored: 0,
             approvals: Vec::new(),
-            call: false,
             claims: Vec::new(),
         }
     }
@@ -141,6 +139,7 @@ impl Model {
     /// The same as the query of `model_run` sees it.
     pub(crate) fn view(&self) -> Value {
         let completed = self.status == TaskStatus::Completed;
+        let waits = self.status == TaskStatus::WaitingApproval;
         json!({
             "status": self.status,
             "attempt": self.attempt,
@@ -153,8 +152,8 @@ impl Model {
             "wakes": self.wake != Wake::Never,
             "evidence": completed,
             "completions": i32::from(completed),
-            "waits_for_call": self.call,
-            "requires_approval": self.call,
+            "waits_for_call": waits,
+            "requires_approval": waits,
             "steps": self.steps.iter().map(|done| if *done { "done" } else { "intended" }).collect::<Vec<_>>(),
             "lines": self.stored,
             "approvals": self.approvals.iter().map(|state| state.as_str()).collect::<Vec<_>>(),
@@ -211,7 +210,6 @@ impl Model {
                 self.started = false;
             }
         }
-        self.call = false;
         self.wake = Wake::Never;
         let open = matches!(self.approval(), Some(ApprovalState::Requested | ApprovalState::Approved));
         if to.is_final() && open {
@@ -290,10 +288,7 @@ impl Model {
             }
             // Decided meanwhile: nothing to wait for.
             End::Wait if self.approval() != Some(ApprovalState::Requested) => self.go(TaskStatus::Pending),
-            End::Wait => {
-                self.go(TaskStatus::WaitingApproval);
-                self.call = true;
-            }
+            End::Wait => self.go(TaskStatus::WaitingApproval),
         }
         Done
     }

@@ -127,8 +127,17 @@ pub(super) async fn add_fault(
 
 /// A fault that cannot be sent as it is written would make a test pass for the wrong reason.
 fn check_sendable(fault: &Fault) -> Result<(), ApiError> {
-    let Fault::Status { status, headers, .. } = fault else {
-        return Ok(());
+    let none = BTreeMap::new();
+    let (status, headers) = match fault {
+        Fault::Status { status, headers, body: _ } => (status, headers),
+        Fault::LateStatus { status } => (status, &none),
+        Fault::SecondaryRateLimit { .. }
+        | Fault::RateLimit
+        | Fault::Hang
+        | Fault::DropRequest
+        | Fault::LoseResponse
+        | Fault::LateHang
+        | Fault::Reset => return Ok(()),
     };
     if !(200..=599).contains(status) {
         return Err(ApiError::unprocessable(format!("status {status} is not between 200 and 599")));

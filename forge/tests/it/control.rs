@@ -45,6 +45,8 @@ async fn prepared_answers() {
     forge.post("/_forge/faults", odd).await.expect(422);
     let odd = json!({"fault": {"kind": "status", "status": 99}});
     forge.post("/_forge/faults", odd).await.expect(422);
+    let odd = json!({"fault": {"kind": "late-status", "status": 99}});
+    forge.post("/_forge/faults", odd).await.expect(422);
 }
 
 #[tokio::test]
@@ -59,6 +61,18 @@ async fn broken_connections() {
     assert!(put().send().await.is_err());
     forge.get(&path).await.expect(200);
     assert_eq!(forge.git(&["log", "-1", "--format=%s", "main"]), "lost\n");
+
+    let late = format!("{R}/contents/late");
+    let put_late = || forge.request(Method::PUT, &late).json(&write_body("late", "x", "main"));
+    fault(&forge, "PUT", "*/contents/late", json!({"kind": "late-status", "status": 502})).await;
+    assert_eq!(put_late().send().await.unwrap().status(), 502);
+    forge.get(&late).await.expect(200);
+    assert_eq!(forge.git(&["log", "-1", "--format=%s", "main"]), "late\n");
+    fault(&forge, "PUT", "*/contents/later", json!({"kind": "late-hang"})).await;
+    let later = format!("{R}/contents/later");
+    let hanging = forge.request(Method::PUT, &later).json(&write_body("later", "x", "main"));
+    assert!(hanging.timeout(Duration::from_secs(2)).send().await.unwrap_err().is_timeout());
+    forge.get(&later).await.expect(200);
 
     fault(&forge, "GET", R, json!({"kind": "reset"})).await;
     let begun = forge.request(Method::GET, R).send().await.unwrap();

@@ -64,12 +64,14 @@ impl Cluster {
     /// Makes and starts it.
     pub(super) fn start() -> Result<Cluster> {
         let dir = Path::new(PARENT).join(format!("juggernaut-bench-{}", std::process::id()));
+        let (programs, account) = (programs()?, account()?);
         fs::create_dir(&dir).with_context(|| format!("could not create {}", dir.display()))?;
-        let account = account()?;
+        // From here on an error deletes it again.
+        let cluster = Cluster { dir, programs, account };
         if let Some(Account { uid, gid }) = account {
-            chown(&dir, Some(uid), Some(gid)).with_context(|| format!("could not give {} away", dir.display()))?;
+            let dir = &cluster.dir;
+            chown(dir, Some(uid), Some(gid)).with_context(|| format!("could not give {} away", dir.display()))?;
         }
-        let cluster = Cluster { dir, programs: programs()?, account };
         let data = cluster.dir.join("data");
         let initdb = ["--auth=trust", "--no-locale", "--encoding=UTF8", "--username", SUPERUSER];
         finished(cluster.command("initdb").args(initdb).arg("--pgdata").arg(&data))?;

@@ -32,7 +32,7 @@ const ROLE: &str = "noop";
 
 #[derive(Debug, Args)]
 pub(crate) struct Settings {
-    /// Small sizes: two minutes instead of twenty, and figures that only show that it works
+    /// Small sizes, two minutes: its figures only show that it works
     #[arg(long)]
     quick: bool,
     /// How the host is built

@@ -4,8 +4,9 @@
 
 use serde_json::Value;
 
-use super::harm::{is_migration, is_sql, is_way_back, look_at_sql};
+use super::harm::{is_migration, is_sql, is_way_back};
 use super::paths;
+use super::sql::Looker;
 use crate::task::{Risk, TaskDraft};
 
 /// Reasons that are kept.
@@ -104,7 +105,7 @@ impl Assessment {
     }
 
     /// What writing a file means. `content` is none where nobody has looked.
-    pub(super) fn raise_for_file(&mut self, path: &str, content: Option<&[u8]>) {
+    pub(super) fn raise_for_file(&mut self, path: &str, content: Option<&[u8]>, looker: &mut Looker) {
         let parts = paths::parts(path);
         let words = || parts.iter().flat_map(|part| part.split(|char: char| !char.is_alphanumeric()));
         if let Some(word) = words().find(|word| CRITICAL_WORDS.contains(word)) {
@@ -117,14 +118,15 @@ impl Assessment {
             self.raise(Risk::Medium, format!("{path:?} decides what the project is built from ({name})"));
         }
         if is_sql(path) || is_migration(path) {
-            self.raise_for_migration(path, content);
+            self.raise_for_migration(path, content, looker);
         }
     }
 
-    fn raise_for_migration(&mut self, path: &str, content: Option<&[u8]>) {
+    fn raise_for_migration(&mut self, path: &str, content: Option<&[u8]>, looker: &mut Looker) {
         self.raise(Risk::Medium, format!("{path:?} changes a schema"));
         let Some(content) = content else { return };
-        let found = look_at_sql(content);
+        // A migration in a programming language keeps its SQL in strings, so its words are all that can be gone by.
+        let found = if is_sql(path) { looker.sql(content) } else { looker.code(content) };
         if found.changes_rows {
             self.raise(Risk::High, format!("{path:?} changes rows: a data migration"));
         }
@@ -162,6 +164,10 @@ fn drops_in_code(content: &[u8]) -> bool {
 
 /// What a task is, as it is asked for: never less than its creator declares.
 pub fn assess_task(draft: &TaskDraft) -> Assessment {
+    assess(draft, &mut Looker::default())
+}
+
+pub(super) fn assess(draft: &TaskDraft, looker: &mut Looker) -> Assessment {
     let mut assessment = Assessment::new(draft.risk, Vec::new());
     if draft.risk > Risk::Low {
         assessment.reasons.push(format!("{}: declared by its creator", draft.risk));
@@ -174,7 +180,7 @@ pub fn assess_task(draft: &TaskDraft) -> Assessment {
     for change in changes {
         let text = |key: &str| change.get(key).and_then(Value::as_str);
         if let Some(path) = text("path") {
-            assessment.raise_for_file(path, text("content").map(str::as_bytes));
+            assessment.raise_for_file(path, text("content").map(str::as_bytes), looker);
         }
     }
     assessment.raise_for_size(changes.len());
@@ -187,7 +193,7 @@ mod tests {
 
     fn of(path: &str, content: &str) -> Risk {
         let mut assessment = Assessment::new(Risk::Low, vec![]);
-        assessment.raise_for_file(path, Some(content.as_bytes()));
+        assessment.raise_for_file(path, Some(content.as_bytes()), &mut Looker::default());
         assert_eq!(assessment.level > Risk::Low, !assessment.reasons.is_empty(), "{path}");
         assessment.level
     }
@@ -206,6 +212,8 @@ mod tests {
             ("migrations/0002_x.sql", "do $$ begin execute 'dr' || x; end $$", Risk::High),
             ("migrations/0002.down.sql", "drop table a", Risk::High),
             ("alembic/versions/1.py", "op.drop_table('a')", Risk::High),
+            ("migrations/2.py", "op.execute(\"DROP TABLE users\")", Risk::High),
+            ("migrations/2.py", "op.execute(\"update users set admin = true\")", Risk::High),
             ("Dockerfile", "FROM x", Risk::High),
             ("infra/Terraform/main.tf", "", Risk::High),
             ("core/auth/permissions.py", "", Risk::Critical),

@@ -17,13 +17,19 @@ const FILES_MINOR_MAX: usize = 10;
 /// Security changes and financial operations: critical.
 const CRITICAL_WORDS: &[&str] = &[
     "acl",
+    "auth",
     "authentication",
+    "authn",
     "authorization",
     "authz",
     "billing",
+    "credential",
+    "credentials",
     "crypto",
     "cryptography",
     "iam",
+    "login",
+    "logins",
     "oauth",
     "password",
     "passwords",
@@ -35,6 +41,10 @@ const CRITICAL_WORDS: &[&str] = &[
     "secret",
     "secrets",
     "security",
+    "session",
+    "sessions",
+    "token",
+    "tokens",
 ];
 /// What production is made of: high.
 const HIGH_NAMES: &[&str] = &[
@@ -57,6 +67,12 @@ const HIGH_NAMES: &[&str] = &[
     "terraform",
     "vercel.json",
 ];
+/// The same with more behind them: `Dockerfile.prod`, `docker-compose.prod.yml`, `deploy-prod`.
+const HIGH_BEGINNINGS: &[&str] = &["compose", "containerfile", "deploy", "docker-compose", "dockerfile", "procfile"];
+/// Scripts that deploy have a word of these in their names; documents that speak of it do not count.
+const DEPLOY_WORDS: &[&str] = &["deploy", "deployment", "deployments", "deployer", "rollout"];
+const HIGH_EXTENSIONS: &[&str] = &["containerfile", "dockerfile", "hcl", "tf", "tfvars"];
+const DOCUMENT_EXTENSIONS: &[&str] = &["adoc", "md", "rst", "txt"];
 /// What a project is built from: medium.
 const MEDIUM_NAMES: &[&str] = &[
     "build.gradle",
@@ -107,11 +123,13 @@ impl Assessment {
     /// What writing a file means. `content` is none where nobody has looked.
     pub(super) fn raise_for_file(&mut self, path: &str, content: Option<&[u8]>, looker: &mut Looker) {
         let parts = paths::parts(path);
-        let words = || parts.iter().flat_map(|part| part.split(|char: char| !char.is_alphanumeric()));
-        if let Some(word) = words().find(|word| CRITICAL_WORDS.contains(word)) {
+        let words = paths::words(path);
+        if let Some(word) = words.iter().find(|word| CRITICAL_WORDS.contains(&word.as_str())) {
             self.raise(Risk::Critical, format!("{path:?} is about {word}: security or money"));
         }
-        if let Some(name) = parts.iter().find(|part| HIGH_NAMES.contains(&part.as_str())) {
+        let file = parts.last().map_or("", String::as_str);
+        let in_production = parts.iter().find(|part| HIGH_NAMES.contains(&part.as_str()));
+        if let Some(name) = in_production.map(String::as_str).or_else(|| runs_production(file).then_some(file)) {
             self.raise(Risk::High, format!("{path:?} decides what runs in production ({name})"));
         }
         if let Some(name) = parts.iter().find(|part| MEDIUM_NAMES.contains(&part.as_str())) {
@@ -144,6 +162,19 @@ impl Assessment {
             self.raise(Risk::Medium, format!("{files} files: more than a minor fix"));
         }
     }
+}
+
+/// Whether a file decides what runs in production, by more of its name than the list has.
+fn runs_production(file: &str) -> bool {
+    let extension = file.rsplit_once('.').map_or("", |(_, extension)| extension);
+    if DOCUMENT_EXTENSIONS.contains(&extension) {
+        return false;
+    }
+    let begins = |name: &&str| file.strip_prefix(*name).is_some_and(|rest| rest.starts_with(['.', '-', '_']));
+    HIGH_EXTENSIONS.contains(&extension)
+        || file.contains(".tf.")
+        || HIGH_BEGINNINGS.iter().any(begins)
+        || file.split(|char: char| !char.is_alphanumeric()).any(|word| DEPLOY_WORDS.contains(&word))
 }
 
 /// Migrations that are written in a programming language.
@@ -217,6 +248,24 @@ mod tests {
             ("Dockerfile", "FROM x", Risk::High),
             ("infra/Terraform/main.tf", "", Risk::High),
             ("core/auth/permissions.py", "", Risk::Critical),
+            ("core/auth/handlers.py", "", Risk::Critical),
+            ("app/login.py", "", Risk::Critical),
+            ("app/session_store.py", "", Risk::Critical),
+            ("config/credentials.yml", "", Risk::Critical),
+            ("src/main/PaymentService.java", "", Risk::Critical),
+            ("src/main/HTTPAuthFilter.java", "", Risk::Critical),
+            ("src/apiTokens.ts", "", Risk::Critical),
+            ("core/Tokenizer.py", "", Risk::Low),
+            ("Dockerfile.prod", "", Risk::High),
+            ("api.Dockerfile", "", Risk::High),
+            ("docker-compose.prod.yml", "", Risk::High),
+            ("scripts/deploy.sh", "", Risk::High),
+            ("bin/deploy-prod", "", Risk::High),
+            ("ci/prod_deploy.py", "", Risk::High),
+            ("infra/main.tf", "", Risk::High),
+            ("infra/prod.tf.json", "", Risk::High),
+            ("docs/deploy-guide.md", "", Risk::Low),
+            ("core/composer.py", "", Risk::Low),
             ("Core/RBAC.py", "", Risk::Critical),
             ("app/payments.py", "", Risk::Critical),
         ] {

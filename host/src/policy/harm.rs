@@ -25,7 +25,7 @@ impl Harm {
     pub(super) fn of_file(path: &str, content: &[u8], replaces: bool, looker: &mut Looker) -> Self {
         let mut harm = Self::default();
         harm.look_at(path, content, looker);
-        harm.files_removed = usize::from(replaces && content.is_empty());
+        harm.files_removed = usize::from(replaces && content.iter().all(u8::is_ascii_whitespace));
         harm
     }
 

@@ -153,6 +153,12 @@ impl Scope<'_> {
         for (path, content) in facts.judged_files() {
             risk.raise_for_file(path, content, &mut looker);
         }
+        for path in facts.unseen() {
+            risk.raise(
+                Risk::High,
+                format!("{path:?} is SQL or a migration, and nobody has seen what the merge makes of it"),
+            );
+        }
         risk.raise_for_size(facts.paths.len());
         Ok(self.ruling(Action::MergePullRequest, decision, risk, action))
     }

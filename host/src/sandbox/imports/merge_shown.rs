@@ -16,6 +16,7 @@ use similar::TextDiff;
 
 use crate::approval::exact_digest;
 use crate::github::{ChangedFile, Comparison, FileStatus, GitHub, GitHubError, PullRequest};
+use crate::policy::action::MergePullRequest;
 use crate::repo::{Branch, RepoPath, Repository, Sha};
 use crate::sandbox::approval::{Shown, line, quoted};
 use crate::sandbox::calls::GuestError;
@@ -34,10 +35,12 @@ const FETCHES: usize = 4;
 /// Commits whose messages are repeated.
 const MESSAGES_MAX: usize = 20;
 
-pub(super) async fn show(github: &GitHub, repository: &Repository, number: u64) -> Result<Shown, GuestError> {
-    let pull_request = github.pull_request(repository, number).await?;
-    let base = Branch::parse(&pull_request.base_branch)?;
-    let tip = github.branch_sha(repository, &base).await?;
+/// Shows the merge of exactly the head that was judged, into the task's base.
+pub(super) async fn show(github: &GitHub, judged: &MergePullRequest, base: &Branch) -> Result<Shown, GuestError> {
+    let repository = &judged.repository;
+    let pull_request = github.pull_request(repository, judged.number).await?;
+    still(&pull_request, judged, base)?;
+    let tip = github.branch_sha(repository, base).await?;
     let comparison = github.compare(repository, tip.as_str(), pull_request.head_sha.as_str()).await?;
     let Some(merge_base) = comparison.merge_base.clone() else {
         return Err(GuestError::Unavailable("GitHub does not say where head and base parted".to_owned()));
@@ -48,6 +51,19 @@ pub(super) async fn show(github: &GitHub, repository: &Repository, number: u64) 
     let exact = change.exact(&looked);
     let role_says = role_says(github, &change).await?;
     Ok(Shown { text: change.text(&looked), exact, role_says: Some(role_says) })
+}
+
+/// Between the decision and this look somebody may have pushed, or pointed the pull request elsewhere.
+fn still(seen: &PullRequest, judged: &MergePullRequest, base: &Branch) -> Result<(), GuestError> {
+    if seen.head_sha == judged.head_sha && seen.base_branch == base.as_str() {
+        return Ok(());
+    }
+    let PullRequest { number, head_sha, base_branch, .. } = seen;
+    Err(GuestError::Conflict(format!(
+        "pull request #{number} is {head_sha} into {base_branch:?} now, not {} into {:?}; look again",
+        judged.head_sha,
+        base.as_str(),
+    )))
 }
 
 struct Change<'a> {
@@ -333,6 +349,9 @@ mod tests {
             path: path.to_owned(),
             previous_path: previous.map(str::to_owned),
             status: FileStatus::Modified,
+            deletions: 0,
+            written_lines: Some(1),
+            blob: None,
         };
         let of = |files: Vec<ChangedFile>, truncated: bool| Comparison {
             ahead_by: 1,
@@ -349,6 +368,33 @@ mod tests {
         }
         assert!(meet(&ours, &of(vec![file("e", Some("d"))], false)), "a rename may carry a folder along");
         assert!(meet(&ours, &of(vec![], true)));
+    }
+
+    #[test]
+    fn what_is_shown_is_what_was_judged() {
+        let sha = |digit: &str| Sha::parse(&digit.repeat(40)).unwrap();
+        let repository = Repository::parse("demo/sample").unwrap();
+        let judged = MergePullRequest { repository: repository.clone(), number: 1, head_sha: sha("a") };
+        let seen = |head: &str, base: &str| PullRequest {
+            number: 1,
+            state: crate::github::PullRequestState::Open,
+            title: String::new(),
+            url: String::new(),
+            head_repository: Some(repository.clone()),
+            head_branch: "feature/x".to_owned(),
+            head_sha: sha(head),
+            base_branch: base.to_owned(),
+            mergeable: None,
+            merge_sha: None,
+        };
+        let base = Branch::parse("main").unwrap();
+        assert!(still(&seen("a", "main"), &judged, &base).is_ok());
+        for (head, branch) in [("b", "main"), ("a", "release")] {
+            assert!(
+                matches!(still(&seen(head, branch), &judged, &base), Err(GuestError::Conflict(_))),
+                "{head} {branch}"
+            );
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod crash;
 mod dependencies;
 mod evidence;
 mod fetch;
+mod found_risk;
 mod lifecycle;
 mod policy;
 mod quality;

@@ -118,7 +118,7 @@ async fn what_waits_outlives_its_host() {
     assert_eq!(merges(&host), 1);
 }
 
-fn request(digest: [u8; 32]) -> Request {
+pub(crate) fn request(digest: [u8; 32]) -> Request {
     Request {
         kind: juggernaut::approval::ApprovalKind::Call,
         position: 0,

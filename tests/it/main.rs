@@ -6,6 +6,7 @@
 use juggernaut_tests as support;
 
 mod api;
+mod approval_ends;
 mod approval_races;
 mod approvals;
 mod audit;
@@ -16,6 +17,7 @@ mod dependencies;
 mod evidence;
 mod fetch;
 mod found_risk;
+mod hostile_payloads;
 mod lifecycle;
 mod policy;
 mod quality;

@@ -1,8 +1,9 @@
 //! What GitHub itself says of a pull request, for the decision to merge it: not what the role says that it changed.
 
-use crate::github::{ChangedFile, FileStatus, GitHub, PullRequestState};
+use crate::github::{ChangedFile, FileStatus, GitHub, PullRequest, PullRequestState};
+use crate::policy::action::MergePullRequest;
 use crate::policy::{self, MergeFacts};
-use crate::repo::{RepoPath, Repository};
+use crate::repo::{Branch, RepoPath, Repository};
 use crate::sandbox::calls::GuestError;
 
 /// SQL files and migrations of one change that are looked into.
@@ -63,6 +64,19 @@ pub(super) async fn gather(github: &GitHub, repository: &Repository, number: u64
         files_removed,
         contents,
     })
+}
+
+/// Between the decision and this look somebody may have pushed, or pointed the pull request elsewhere.
+pub(super) fn still(seen: &PullRequest, judged: &MergePullRequest, base: &Branch) -> Result<(), GuestError> {
+    if seen.head_sha == judged.head_sha && seen.base_branch == base.as_str() {
+        return Ok(());
+    }
+    let PullRequest { number, head_sha, base_branch, .. } = seen;
+    Err(GuestError::Conflict(format!(
+        "pull request #{number} is {head_sha} into {base_branch:?} now, not {} into {:?}; look again",
+        judged.head_sha,
+        base.as_str(),
+    )))
 }
 
 fn is_judged(path: &str) -> bool {
@@ -241,6 +255,33 @@ mod tests {
             ),
         ] {
             assert_eq!(left(&file), expected, "{file:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_is_what_was_judged() {
+        let sha = |digit: &str| Sha::parse(&digit.repeat(40)).unwrap();
+        let repository = Repository::parse("demo/sample").unwrap();
+        let judged = MergePullRequest { repository: repository.clone(), number: 1, head_sha: sha("a") };
+        let seen = |head: &str, base: &str| PullRequest {
+            number: 1,
+            state: PullRequestState::Open,
+            title: String::new(),
+            url: String::new(),
+            head_repository: Some(repository.clone()),
+            head_branch: "feature/x".to_owned(),
+            head_sha: sha(head),
+            base_branch: base.to_owned(),
+            mergeable: None,
+            merge_sha: None,
+        };
+        let base = Branch::parse("main").unwrap();
+        assert!(still(&seen("a", "main"), &judged, &base).is_ok());
+        for (head, branch) in [("b", "main"), ("a", "release")] {
+            assert!(
+                matches!(still(&seen(head, branch), &judged, &base), Err(GuestError::Conflict(_))),
+                "{head} {branch}"
+            );
         }
     }
 }

@@ -14,6 +14,7 @@ use futures_util::StreamExt as _;
 use sha2::{Digest, Sha256};
 use similar::TextDiff;
 
+use super::merge_facts::still;
 use crate::approval::exact_digest;
 use crate::github::{ChangedFile, Comparison, FileStatus, GitHub, GitHubError, PullRequest};
 use crate::policy::action::MergePullRequest;
@@ -51,19 +52,6 @@ pub(super) async fn show(github: &GitHub, judged: &MergePullRequest, base: &Bran
     let exact = change.exact(&looked);
     let role_says = role_says(github, &change).await?;
     Ok(Shown { text: change.text(&looked), exact, role_says: Some(role_says) })
-}
-
-/// Between the decision and this look somebody may have pushed, or pointed the pull request elsewhere.
-fn still(seen: &PullRequest, judged: &MergePullRequest, base: &Branch) -> Result<(), GuestError> {
-    if seen.head_sha == judged.head_sha && seen.base_branch == base.as_str() {
-        return Ok(());
-    }
-    let PullRequest { number, head_sha, base_branch, .. } = seen;
-    Err(GuestError::Conflict(format!(
-        "pull request #{number} is {head_sha} into {base_branch:?} now, not {} into {:?}; look again",
-        judged.head_sha,
-        base.as_str(),
-    )))
 }
 
 struct Change<'a> {
@@ -368,33 +356,6 @@ mod tests {
         }
         assert!(meet(&ours, &of(vec![file("e", Some("d"))], false)), "a rename may carry a folder along");
         assert!(meet(&ours, &of(vec![], true)));
-    }
-
-    #[test]
-    fn what_is_shown_is_what_was_judged() {
-        let sha = |digit: &str| Sha::parse(&digit.repeat(40)).unwrap();
-        let repository = Repository::parse("demo/sample").unwrap();
-        let judged = MergePullRequest { repository: repository.clone(), number: 1, head_sha: sha("a") };
-        let seen = |head: &str, base: &str| PullRequest {
-            number: 1,
-            state: crate::github::PullRequestState::Open,
-            title: String::new(),
-            url: String::new(),
-            head_repository: Some(repository.clone()),
-            head_branch: "feature/x".to_owned(),
-            head_sha: sha(head),
-            base_branch: base.to_owned(),
-            mergeable: None,
-            merge_sha: None,
-        };
-        let base = Branch::parse("main").unwrap();
-        assert!(still(&seen("a", "main"), &judged, &base).is_ok());
-        for (head, branch) in [("b", "main"), ("a", "release")] {
-            assert!(
-                matches!(still(&seen(head, branch), &judged, &base), Err(GuestError::Conflict(_))),
-                "{head} {branch}"
-            );
-        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use juggernaut_tests as support;
 
 mod api;
+mod approval_ends;
 mod approval_races;
 mod approvals;
 mod audit;
@@ -19,6 +20,8 @@ mod dependencies;
 mod evidence;
 mod fetch;
 mod forge_faults;
+mod found_risk;
+mod hostile_payloads;
 mod lifecycle;
 mod model;
 mod model_run;

@@ -31,6 +31,8 @@ pub struct Report {
     /// Chains without a checkpoint: only anchors hold those.
     pub chains_unsigned: u64,
     pub findings: Vec<Finding>,
+    /// What proves nothing, and what somebody who writes rows of his own would leave behind.
+    pub warnings: Vec<Finding>,
 }
 
 /// Where a checkpoint was found.
@@ -57,7 +59,12 @@ struct Chain {
     end: i64,
     /// By the rows that they name.
     named: Vec<Named>,
-    signed: bool,
+    /// The last row that a checkpoint names.
+    signed: i64,
+    /// Whether its host had a key to sign with.
+    keyed: bool,
+    /// Rows behind the last checkpoint that one should name by now: how many, and when the first was written.
+    overdue: Option<(i64, i64)>,
     broken: bool,
 }
 
@@ -67,18 +74,26 @@ pub struct Verifier {
     trusted: Vec<PublicKey>,
     chains: BTreeMap<Uuid, Chain>,
     report: Report,
+    /// Rows from before this time have a checkpoint behind them, microseconds since 1970.
+    signed_before: i64,
     /// The chain whose rows come now.
     now: Option<(Head, Chain, usize)>,
 }
 
 impl Verifier {
-    pub fn new(trusted: Vec<PublicKey>) -> Self {
-        Self { trusted, chains: BTreeMap::new(), report: Report::default(), now: None }
+    /// `signed_before` is so far back that a host which works has signed what it wrote until then.
+    pub fn new(trusted: Vec<PublicKey>, signed_before: i64) -> Self {
+        Self { trusted, chains: BTreeMap::new(), report: Report::default(), signed_before, now: None }
     }
 
     pub fn chain(&mut self, start: &ChainStart) {
         self.report.chains += 1;
-        self.entry(start.id).start = Some(start.head());
+        let chain = self.entry(start.id);
+        chain.start = Some(start.head());
+        chain.keyed = start.public_key.is_some();
+        if start.public_key.is_some_and(|key| !self.trusted.contains(&PublicKey(key))) {
+            self.warn(start.id, None, None, "its host signed with a key that is not among the trusted ones".to_owned());
+        }
         for anchor in &start.anchors {
             let by = format!("the beginning of chain {}", start.id);
             self.entry(anchor.chain).named.push(Named { seq: anchor.seq, hash: anchor.hash, by });
@@ -105,7 +120,7 @@ impl Verifier {
             } else {
                 self.report.checkpoints += 1;
                 let chain = self.entry(checkpoint.chain);
-                chain.signed = true;
+                chain.signed = chain.signed.max(checkpoint.seq);
                 let by = "a signed checkpoint".to_owned();
                 chain.named.push(Named { seq: checkpoint.seq, hash: checkpoint.hash, by });
             }
@@ -136,6 +151,10 @@ impl Verifier {
         } else {
             *head = after;
             state.end = after.seq;
+            if state.keyed && after.seq > state.signed && row.at < self.signed_before {
+                let (rows, first) = state.overdue.unwrap_or((0, row.at));
+                state.overdue = Some((rows + 1, first));
+            }
             check_named(&state.named, next, &after)
         };
         if let Some(problem) = problem {
@@ -148,9 +167,10 @@ impl Verifier {
         self.put_back();
         let mut report = self.report;
         for (id, chain) in self.chains {
-            if chain.start.is_some() && !chain.signed {
+            if chain.start.is_some() && chain.signed == 0 {
                 report.chains_unsigned += 1;
             }
+            report.warnings.extend(chain.warning(id));
             let last = chain.named.iter().max_by_key(|named| named.seq);
             let Some(last) = last.filter(|last| !chain.broken && last.seq > chain.end) else { continue };
             let problem = match chain.start {
@@ -167,7 +187,9 @@ impl Verifier {
             start: None,
             end: 0,
             named: Vec::new(),
-            signed: false,
+            signed: 0,
+            keyed: false,
+            overdue: None,
             broken: false,
         })
     }
@@ -198,8 +220,34 @@ impl Verifier {
         }
     }
 
+    fn warn(&mut self, chain: Uuid, seq: Option<i64>, at: Option<i64>, problem: String) {
+        self.report.warnings.push(Finding { chain, seq, at, problem });
+    }
+
     fn found(&mut self, chain: Uuid, seq: Option<i64>, at: Option<i64>, problem: String) {
         self.report.findings.push(Finding { chain, seq, at, problem });
+    }
+}
+
+impl Chain {
+    /// What holds up, and may have been added by whoever can write there.
+    fn warning(&self, id: Uuid) -> Option<Finding> {
+        if self.broken || self.start.is_none() {
+            return None;
+        }
+        if !self.keyed {
+            let problem = format!("its process had no key, so no checkpoint holds its {} rows", self.end);
+            return Some(Finding { chain: id, seq: None, at: None, problem });
+        }
+        let (rows, first) = self.overdue?;
+        let anchored = self.named.iter().map(|named| named.seq).max().unwrap_or(0) >= self.end;
+        let held = if anchored { "only the beginning of a later chain does" } else { "nothing does" };
+        let problem = format!(
+            "no checkpoint holds this row and {} after it, and {held}: the host died before it signed them, or somebody \
+             added them",
+            rows - 1
+        );
+        Some(Finding { chain: id, seq: Some(self.signed + 1), at: Some(first), problem })
     }
 }
 

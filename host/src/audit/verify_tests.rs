@@ -23,6 +23,9 @@ struct Log {
     checkpoints: Vec<Checkpoint>,
 }
 
+/// Later than all rows of [`log`].
+const SIGNED_BEFORE: i64 = 100;
+
 fn key(byte: &str) -> SigningKey {
     SigningKey::from_seed(&SecretString::from(byte.repeat(32))).unwrap()
 }
@@ -63,7 +66,7 @@ fn log() -> Log {
 }
 
 fn verify(log: &Log, outside: &[Checkpoint]) -> Report {
-    let mut verifier = Verifier::new(vec![key("0a").public()]);
+    let mut verifier = Verifier::new(vec![key("0a").public()], SIGNED_BEFORE);
     log.starts.iter().for_each(|start| verifier.chain(start));
     verifier.checkpoints(log.checkpoints.clone(), Source::Database);
     verifier.checkpoints(outside.to_vec(), Source::File);
@@ -97,6 +100,9 @@ fn what_nobody_touched_is_verified() {
     let report = verify(&log(), &log().checkpoints);
     assert_eq!((report.rows, report.chains, report.checkpoints, report.chains_unsigned), (10, 2, 8, 0));
     assert_eq!(report.findings, []);
+    // Each chain's last row was never signed; the first one's is anchored.
+    let warned: Vec<_> = report.warnings.iter().map(|warning| (warning.chain.as_u128(), warning.seq)).collect();
+    assert_eq!(warned, [(1, Some(5)), (2, Some(5))]);
     assert_eq!(verify(&Log { starts: vec![], rows: vec![], checkpoints: vec![] }, &[]), Report::default());
 }
 
@@ -196,4 +202,57 @@ fn checkpoints_that_were_forged_or_removed_are_found() {
     let mut removed = log();
     removed.checkpoints.remove(2);
     assert!(one_finding(&removed, &[]).2.contains("was removed or replaced"));
+}
+
+/// Rows that follow from the ones before, by somebody who can write and not sign.
+fn append(log: &mut Log, number: usize, count: i64, at: i64) {
+    let id = log.starts[number].id;
+    let head = log.rows.iter().filter(|stored| stored.chain == id).max_by_key(|stored| stored.seq);
+    let mut head = head.map_or(log.starts[number].head(), |last| Head { chain: id, seq: last.seq, hash: last.hash });
+    for _ in 0..count {
+        let next = head.after(&row("eve", at));
+        let (previous, hash, seq) = (head.hash, next.hash, next.seq);
+        log.rows.push(Stored { chain: id, seq, at, actor: "eve".to_owned(), previous, hash });
+        head = next;
+    }
+    log.rows.sort_by_key(|stored| (stored.chain, stored.seq));
+}
+
+#[test]
+fn rows_that_no_checkpoint_ever_followed_are_told() {
+    let mut finished = log();
+    append(&mut finished, 1, 3, 50);
+    let report = verify(&finished, &[]);
+    assert_eq!(report.findings, []);
+    let warning = report.warnings.iter().find(|warning| warning.chain.as_u128() == 2).unwrap();
+    assert_eq!(warning.seq, Some(5));
+    assert!(warning.problem.contains("this row and 3 after it, and nothing does"), "{}", warning.problem);
+
+    // A chain of somebody's own: with a name for its key, with a foreign key, with none.
+    for (public_key, says) in [
+        (Some(key("0a").public().0), "this row and 1 after it, and nothing does"),
+        (Some(key("0b").public().0), "a key that is not among the trusted ones"),
+        (None, "had no key, so no checkpoint holds its 2 rows"),
+    ] {
+        let mut invented = log();
+        let start = ChainStart {
+            id: Uuid::from_u128(3),
+            host: Uuid::nil(),
+            started_at: OffsetDateTime::UNIX_EPOCH,
+            public_key,
+            anchors: Vec::new(),
+        };
+        invented.starts.push(start);
+        append(&mut invented, 2, 2, 50);
+        let report = verify(&invented, &[]);
+        assert_eq!(report.findings, []);
+        let told = |warning: &Finding| warning.chain.as_u128() == 3 && warning.problem.contains(says);
+        assert!(report.warnings.iter().any(told), "{says}: {:?}", report.warnings);
+    }
+
+    // What a host wrote a moment ago is signed soon.
+    let mut fresh = log();
+    append(&mut fresh, 1, 1, SIGNED_BEFORE);
+    let overdue = verify(&fresh, &[]).warnings;
+    assert!(overdue.iter().any(|warning| warning.problem.contains("this row and 0 after it")), "{overdue:?}");
 }

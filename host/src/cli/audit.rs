@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use secrecy::ExposeSecret as _;
@@ -15,7 +16,7 @@ use super::database::connect;
 use super::output::{Output, note, time, visible};
 use crate::app::new_audit_seed;
 use crate::audit::{ChainStart, Checkpoint, Finding, PublicKey, Report, SigningKey, micros};
-use crate::config::{self, AuditKey, Env};
+use crate::config::{self, AuditKey, CheckpointSchedule, Env};
 use crate::db::Db;
 use crate::db::audit_read::{ExportedRow, UnauditedChange};
 
@@ -61,7 +62,7 @@ async fn verify(arguments: VerifyArguments, output: Output) -> anyhow::Result<Ex
              and whoever can rewrite the log can rewrite them too",
         );
     }
-    let report = db.verify_audit(trusted, outside).await?;
+    let report = db.verify_audit(trusted, outside, unsigned_max()?).await?;
     let changes = db.unaudited_changes().await?;
     let passed = report.findings.is_empty() && (changes.is_empty() || !tasks);
     if output.json {
@@ -73,8 +74,26 @@ async fn verify(arguments: VerifyArguments, output: Output) -> anyhow::Result<Ex
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// A host that works has signed what is older than two of its intervals.
+fn unsigned_max() -> anyhow::Result<Duration> {
+    Ok(CheckpointSchedule::from_env(Env(&config::process))?.every * 2)
+}
+
+fn place(finding: &Finding) -> String {
+    let Finding { chain, seq, at, problem: _ } = finding;
+    let row = seq.map_or_else(String::new, |seq| format!(" row {seq}"));
+    let at = at.and_then(from_micros).map_or_else(String::new, |at| format!(" ({})", time(at)));
+    format!("chain {chain}{row}{at}")
+}
+
 fn print_report(report: &Report, output: Output) -> anyhow::Result<()> {
-    let Report { rows, chains, checkpoints, chains_unsigned, findings } = report;
+    let Report { rows, chains, checkpoints, chains_unsigned, findings, warnings } = report;
+    for warning in warnings.iter().take(FINDINGS_SHOWN_MAX) {
+        note(&format!("warning: {}: {}", place(warning), warning.problem));
+    }
+    if let Some(more) = warnings.len().checked_sub(FINDINGS_SHOWN_MAX).filter(|more| *more > 0) {
+        note(&format!("warning: and {more} more; --json has all"));
+    }
     if findings.is_empty() {
         output.line(&format!("audit log: {rows} rows in {chains} chains verified, {checkpoints} checkpoints"))?;
         if *chains_unsigned > 0 {
@@ -85,10 +104,8 @@ fn print_report(report: &Report, output: Output) -> anyhow::Result<()> {
         return Ok(());
     }
     output.line(&format!("audit log: TAMPERED WITH; {} chains are not as they were written", findings.len()))?;
-    for Finding { chain, seq, at, problem } in findings.iter().take(FINDINGS_SHOWN_MAX) {
-        let row = seq.map_or_else(String::new, |seq| format!(" row {seq}"));
-        let at = at.and_then(from_micros).map_or_else(String::new, |at| format!(" ({})", time(at)));
-        output.line(&format!("chain {chain}{row}{at}: {problem}"))?;
+    for finding in findings.iter().take(FINDINGS_SHOWN_MAX) {
+        output.line(&format!("{}: {}", place(finding), finding.problem))?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The audit log as it is verified, exported and read.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
@@ -74,11 +75,13 @@ pub struct UnauditedChange {
 }
 
 impl Db {
-    /// Verifies every chain in one snapshot. Without `trusted`, the keys that the chains themselves name.
+    /// Verifies every chain in one snapshot. Without `trusted`, the keys that the chains themselves name. Rows older than
+    /// `unsigned_max` should have been signed.
     pub async fn verify_audit(
         &self,
         trusted: Option<Vec<PublicKey>>,
         outside: Vec<Checkpoint>,
+        unsigned_max: Duration,
     ) -> Result<Report, DbError> {
         let mut connection = self.untimed().await?;
         let mut tx = connection.begin().await?;
@@ -89,7 +92,7 @@ impl Db {
             keys.into_iter().collect()
         };
         let trusted = trusted.unwrap_or_else(recorded);
-        let mut verifier = Verifier::new(trusted);
+        let mut verifier = Verifier::new(trusted, micros(OffsetDateTime::now_utc() - unsigned_max));
         starts.iter().for_each(|start| verifier.chain(start));
         verifier.checkpoints(checkpoints(&mut tx).await?, Source::Database);
         verifier.checkpoints(outside, Source::File);

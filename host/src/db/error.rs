@@ -25,6 +25,8 @@ pub enum DbError {
          alice@example.org"
     )]
     InvalidPrincipal,
+    #[error("the name {0:?} is reserved: records use it for what no person did; choose another principal")]
+    ReservedPrincipal(String),
     #[error("a text contains U+0000, which PostgreSQL can not store; leave it out")]
     NulCharacter,
     #[error("no token's id begins with {0:?}")]

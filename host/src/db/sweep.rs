@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use sqlx::PgConnection;
 
+use super::approvals::changed;
 use super::{Db, DbError};
 use crate::audit::{Event, EventKind};
 use crate::task::{TaskId, TaskStatus};
@@ -55,7 +56,7 @@ impl Db {
         if !mine {
             return Ok(Swept::default());
         }
-        let moved = take_back(&mut transaction).await?;
+        let mut moved = take_back(&mut transaction).await?;
         let stale = sqlx::query!(
             r#"update worker_registry set status = 'stale'
                where status not in ('stale', 'offline') and last_heartbeat < now() - interval '5 minutes'"#,
@@ -64,6 +65,9 @@ impl Db {
         .await?;
         let dead = moved.iter().filter(|event| event.kind == EventKind::TaskDeadLettered).count() as u64;
         let reclaimed = moved.len() as u64 - dead;
+        // What waited for an approval waits no more: the trigger closed it.
+        let ended: Vec<_> = moved.iter().filter_map(|event| event.task).map(|task| task.0).collect();
+        moved.extend(changed(&mut transaction, &ended).await?);
         transaction.commit(moved).await?;
         Ok(Swept { reclaimed, dead, stale_workers: stale.rows_affected() })
     }

@@ -25,6 +25,9 @@ const SECRET_BYTES: usize = 32;
 /// Longest life that a token can be given.
 pub const EXPIRES_DAYS_MAX: u32 = 3650;
 
+/// Names that stand for no person: of the host itself, and of whoever writes rows by hand.
+const RESERVED: &[&str] = &[Event::HOST, "sql"];
+
 /// What a token's bearer may do; see `http::allows`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
@@ -120,6 +123,9 @@ impl Db {
         expires_days: Option<u32>,
         by: &str,
     ) -> Result<(TokenView, SecretString), DbError> {
+        if RESERVED.iter().any(|reserved| principal.eq_ignore_ascii_case(reserved)) {
+            return Err(DbError::ReservedPrincipal(principal.to_owned()));
+        }
         let secret = new_secret()?;
         let expires_at = expires_days
             .map(|days| OffsetDateTime::now_utc() + Duration::days(i64::from(days.clamp(1, EXPIRES_DAYS_MAX))));

@@ -103,6 +103,15 @@ pub struct ChangedFile {
     /// Where a renamed or copied file was before.
     pub previous_path: Option<String>,
     pub status: FileStatus,
+    /// Lines. Nothing in journals from before it was kept, as the two below.
+    #[serde(default)]
+    pub deletions: u32,
+    /// Lines that it gained and that hold something; none where GitHub does not show them.
+    #[serde(default)]
+    pub written_lines: Option<u32>,
+    /// After the change.
+    #[serde(default)]
+    pub blob: Option<Sha>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -186,12 +186,30 @@ pub(super) struct DiffEntry {
     filename: String,
     previous_filename: Option<String>,
     status: FileStatus,
+    #[serde(default)]
+    sha: Option<Sha>,
+    #[serde(default)]
+    additions: u32,
+    #[serde(default)]
+    deletions: u32,
+    /// Left out for what is binary or large.
+    #[serde(default)]
+    patch: Option<String>,
 }
 
 impl From<DiffEntry> for ChangedFile {
     fn from(entry: DiffEntry) -> Self {
-        let DiffEntry { filename, previous_filename, status } = entry;
-        Self { path: filename, previous_path: previous_filename, status }
+        let DiffEntry { filename, previous_filename, status, sha, additions, deletions, patch } = entry;
+        let written_lines = match patch {
+            _ if additions == 0 => Some(0),
+            None => None,
+            Some(patch) => {
+                let written = patch.split('\n').filter_map(|line| line.strip_prefix('+'));
+                let written = written.filter(|line| !line.trim().is_empty()).count();
+                Some(u32::try_from(written).unwrap_or(u32::MAX))
+            }
+        };
+        Self { path: filename, previous_path: previous_filename, status, deletions, written_lines, blob: sha }
     }
 }
 

@@ -227,6 +227,7 @@ impl From<DbError> for Problem {
             DbError::UnknownTaskType => Self::invalid_field("task_type", "does not exist", text),
             DbError::UnknownDependencies(_) => Self::invalid_field("depends_on", &text, text.clone()),
             DbError::InvalidPrincipal => Self::invalid_field("principal", "is not a principal's name", text),
+            DbError::ReservedPrincipal(_) => Self::invalid_field("principal", "is reserved", text),
             DbError::NulCharacter => Self::bad_request(StatusCode::BAD_REQUEST, text),
             DbError::WrongStatus { .. }
             | DbError::ApprovalDecided { .. }

@@ -1,11 +1,14 @@
 //! Tasks: create, look, cancel, retry.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{AppendHeaders, IntoResponse};
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 use utoipa::IntoParams;
 
 use super::ApiState;
@@ -14,8 +17,11 @@ use super::cursor::{Page, decode, encode};
 use super::extract::{ApiJson, ApiQuery, TaskPath, page_limit};
 use super::problem::Problem;
 use crate::db::task_views::{TaskCursor, TaskDetail, TaskFilter, TaskSummary};
-use crate::policy;
+use crate::policy::{self, Admission};
 use crate::task::{NewTask, Priority, TaskDraft, TaskId, TaskStatus};
+
+/// Tasks whose payloads are judged at the same time.
+static ADMISSIONS: Semaphore = Semaphore::const_new(2);
 
 /// Wakes a worker if there is something to claim now.
 fn wake(state: &ApiState, task: &TaskSummary) {
@@ -37,14 +43,33 @@ pub(super) async fn create_task(
     ApiJson(draft): ApiJson<TaskDraft>,
 ) -> Result<impl IntoResponse, Problem> {
     let (task, id) = (NewTask::admit(draft)?, TaskId::generate());
-    let admission = match policy::admit(&state.policies, &caller.principal.name, id, task.draft()) {
-        Ok(admission) => admission,
-        Err(denied) => return Err(refused(&state, &caller.principal.name, denied).await),
+    let (task, admission) = match admitted(&state, &caller.principal.name, id, task).await? {
+        (task, Ok(admission)) => (task, admission),
+        (_, Err(denied)) => return Err(refused(&state, &caller.principal.name, denied).await),
     };
     let task = state.db.create_task(id, &task, &admission.treatment(), &caller.principal.name).await?;
     wake(&state, &task);
     let location = format!("/api/v1/tasks/{}", task.id);
     Ok((StatusCode::CREATED, AppendHeaders([(LOCATION, location)]), Json(task)))
+}
+
+/// Asks policy apart from the threads that serve everybody: a payload may hold megabytes that have to be read.
+async fn admitted(
+    state: &ApiState,
+    creator: &str,
+    id: TaskId,
+    task: NewTask,
+) -> Result<(NewTask, Result<Admission, policy::Denied>), Problem> {
+    let broken = |what: &dyn std::fmt::Display| Problem::internal(format!("policy was not asked: {what}"));
+    let turn = ADMISSIONS.acquire().await.map_err(|closed| broken(&closed))?;
+    let (policies, creator) = (Arc::clone(&state.policies), creator.to_owned());
+    let asked = tokio::task::spawn_blocking(move || {
+        // Held to the end of the work, which goes on where its caller has left.
+        let _turn = turn;
+        let admission = policy::admit(&policies, &creator, id, task.draft());
+        (task, admission)
+    });
+    asked.await.map_err(|failed| broken(&failed))
 }
 
 /// A refusal counts only once it is on record.

@@ -2,8 +2,9 @@
 
 use super::engine::{Decision, Policies};
 use super::question::{Action, Question, Subject};
-use super::risk::{Assessment, assess_task};
+use super::risk::{Assessment, assess};
 use super::scope::{attended, permitted, task_fact};
+use super::sql::Looker;
 use super::{Denied, Harm, Needed, Scope};
 use crate::task::{Target, TaskDraft, TaskId, Treatment};
 
@@ -34,9 +35,10 @@ pub fn admit(policies: &Policies, creator: &str, id: TaskId, draft: &TaskDraft) 
     let asker = policies
         .person(creator)
         .map_err(|error| Denied { policies: vec![super::DEFAULT_DENY.to_owned()], message: error.to_string() })?;
-    let risk = assess_task(draft);
+    let mut looker = Looker::default();
+    let risk = assess(draft, &mut looker);
     let target = Target::of_payload(&draft.payload);
-    let harm = Harm::of_payload(&draft.payload);
+    let harm = Harm::of_payload(&draft.payload, &mut looker);
     let question = Question {
         action: Action::CreateTask,
         subject: Subject::task(id),

@@ -286,6 +286,7 @@ impl Arguments<'_> {
             commits: shas("commits")?,
             truncated: self.fact("truncated").and_then(Value::as_bool).unwrap_or(false),
             paths: list("paths", json!([]))?,
+            gone: list("gone", json!([]))?,
             own_commits: shas("own_commits")?,
             base_renames: list("base_renames", json!([]))?,
             files_removed: self

@@ -5,7 +5,8 @@ use std::fmt;
 use serde_json::Value;
 
 use super::question::Fact;
-use super::{MergeFacts, paths, sql};
+use super::sql::{Findings, Looker};
+use super::{MergeFacts, paths};
 
 /// Statements that a message names.
 const NAMED_MAX: usize = 5;
@@ -21,62 +22,62 @@ pub struct Harm {
 
 impl Harm {
     /// Of writing one file.
-    pub(super) fn of_file(path: &str, content: &[u8], replaces: bool) -> Self {
+    pub(super) fn of_file(path: &str, content: &[u8], replaces: bool, looker: &mut Looker) -> Self {
         let mut harm = Self::default();
-        harm.look_at(path, content);
-        harm.files_removed = usize::from(replaces && content.is_empty());
+        harm.look_at(path, content, looker);
+        harm.files_removed = usize::from(replaces && content.iter().all(u8::is_ascii_whitespace));
         harm
     }
 
     /// Of a merge: what GitHub says is removed, and what the changed SQL does.
-    pub(super) fn of_merge(facts: &MergeFacts) -> Self {
+    pub(super) fn of_merge(facts: &MergeFacts, looker: &mut Looker) -> Self {
         let mut harm = Self { files_removed: facts.files_removed, ..Self::default() };
         for (path, content) in facts.judged_files() {
-            harm.look_at(path, content.unwrap_or_default());
+            harm.look_at(path, content.unwrap_or_default(), looker);
         }
         harm
     }
 
     /// Of a task's payload: the files that it gives, and whatever it calls SQL.
-    pub fn of_payload(payload: &Value) -> Self {
+    pub(super) fn of_payload(payload: &Value, looker: &mut Looker) -> Self {
         let mut harm = Self::default();
-        harm.look_through(payload);
+        harm.look_through(payload, looker);
         harm
     }
 
-    fn look_through(&mut self, value: &Value) {
+    fn look_through(&mut self, value: &Value, looker: &mut Looker) {
         match value {
-            Value::Array(items) => items.iter().for_each(|item| self.look_through(item)),
+            Value::Array(items) => items.iter().for_each(|item| self.look_through(item, looker)),
             Value::Object(fields) => {
                 if let (Some(path), Some(content)) = (text(fields, "path"), text(fields, "content")) {
-                    self.look_at(path, content.as_bytes());
+                    self.look_at(path, content.as_bytes(), looker);
                 }
                 for (key, value) in fields {
                     if SQL_KEYS.contains(&key.to_lowercase().as_str()) {
-                        self.look_at_strings(key, value);
+                        self.look_at_strings(key, value, looker);
                     }
-                    self.look_through(value);
+                    self.look_through(value, looker);
                 }
             }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
 
-    fn look_at_strings(&mut self, key: &str, value: &Value) {
+    fn look_at_strings(&mut self, key: &str, value: &Value, looker: &mut Looker) {
         match value {
-            Value::String(text) => self.found(key, &sql::look(text)),
-            Value::Array(items) => items.iter().for_each(|item| self.look_at_strings(key, item)),
+            Value::String(text) => self.found(key, &looker.sql(text.as_bytes())),
+            Value::Array(items) => items.iter().for_each(|item| self.look_at_strings(key, item, looker)),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {}
         }
     }
 
-    fn look_at(&mut self, path: &str, content: &[u8]) {
+    fn look_at(&mut self, path: &str, content: &[u8], looker: &mut Looker) {
         if is_sql(path) && !is_way_back(path) {
-            self.found(path, &sql::look(&String::from_utf8_lossy(content)));
+            self.found(path, &looker.sql(content));
         }
     }
 
-    fn found(&mut self, place: &str, findings: &sql::Findings) {
+    fn found(&mut self, place: &str, findings: &Findings) {
         self.destructive_sql.extend(findings.destructive.iter().map(|what| format!("{what} in {place}")));
     }
 
@@ -125,8 +126,4 @@ pub(super) fn is_way_back(path: &str) -> bool {
     parts.last().is_some_and(|file| {
         file.rsplit_once('.').is_some_and(|(stem, _)| stem.rsplit(['.', '_', '-']).next() == Some("down"))
     })
-}
-
-pub(super) fn look_at_sql(content: &[u8]) -> sql::Findings {
-    sql::look(&String::from_utf8_lossy(content))
 }

@@ -82,11 +82,13 @@ pub struct MergeFacts {
     pub truncated: bool,
     /// Every path that differs.
     pub paths: Vec<String>,
+    /// Of these, what is not there after the merge.
+    pub gone: Vec<String>,
     /// Commits that calls of this task made, in any attempt.
     pub own_commits: Vec<Sha>,
     /// Where files went that the base renamed since the branch left it: a merge carries changes there.
     pub base_renames: Vec<String>,
-    /// Files that the merge removes.
+    /// Files that the merge removes or empties.
     pub files_removed: usize,
     /// What stands after the merge in the files whose content decides on the risk, by path.
     pub contents: Vec<(String, Vec<u8>)>,
@@ -103,6 +105,7 @@ impl MergeFacts {
             commits: Vec::new(),
             truncated: false,
             paths: Vec::new(),
+            gone: Vec::new(),
             own_commits: Vec::new(),
             base_renames: Vec::new(),
             files_removed: 0,
@@ -117,6 +120,14 @@ impl MergeFacts {
     /// Every path that the merge touches.
     fn touched(&self) -> impl Iterator<Item = &str> {
         self.paths.iter().chain(&self.base_renames).map(String::as_str)
+    }
+
+    /// SQL and migrations that stand after the merge with a content that nobody has looked at.
+    fn unseen(&self) -> impl Iterator<Item = &str> {
+        self.judged_files()
+            .filter(|(path, content)| content.is_none() && (is_sql(path) || is_migration(path)))
+            .map(|(path, _)| path)
+            .filter(|path| !self.gone.iter().any(|gone| gone == path))
     }
 
     fn judged_files(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {

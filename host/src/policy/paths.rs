@@ -36,6 +36,32 @@ pub(super) fn parts(path: &str) -> Vec<String> {
         .collect()
 }
 
+/// The words that a path is made of, folded: between separators, and as `camelCase` has them.
+pub(super) fn words(path: &str) -> Vec<String> {
+    let visible: String = path.chars().filter(|char| !is_ignorable(*char)).collect();
+    let mut words = Vec::new();
+    for name in visible.split(|char: char| !char.is_alphanumeric()).filter(|name| !name.is_empty()) {
+        words.push(name.to_lowercase());
+        let chars: Vec<char> = name.chars().collect();
+        let mut word = String::new();
+        for (at, char) in chars.iter().enumerate() {
+            let before = at.checked_sub(1).map(|at| chars[at]);
+            let humps = before.is_some_and(|before| {
+                // `apiToken`, and the last capital of `HTTPAuth`; digits stand alone.
+                (char.is_uppercase()
+                    && (!before.is_uppercase() || chars.get(at + 1).is_some_and(|next| next.is_lowercase())))
+                    || char.is_numeric() != before.is_numeric()
+            });
+            if humps {
+                words.push(std::mem::take(&mut word));
+            }
+            word.extend(char.to_lowercase());
+        }
+        words.push(word);
+    }
+    words
+}
+
 fn is_ignorable(char: char) -> bool {
     matches!(char, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{ad}')
 }

@@ -4,8 +4,9 @@
 
 use serde_json::Value;
 
-use super::harm::{is_migration, is_sql, is_way_back, look_at_sql};
+use super::harm::{is_migration, is_sql, is_way_back};
 use super::paths;
+use super::sql::Looker;
 use crate::task::{Risk, TaskDraft};
 
 /// Reasons that are kept.
@@ -16,13 +17,19 @@ const FILES_MINOR_MAX: usize = 10;
 /// Security changes and financial operations: critical.
 const CRITICAL_WORDS: &[&str] = &[
     "acl",
+    "auth",
     "authentication",
+    "authn",
     "authorization",
     "authz",
     "billing",
+    "credential",
+    "credentials",
     "crypto",
     "cryptography",
     "iam",
+    "login",
+    "logins",
     "oauth",
     "password",
     "passwords",
@@ -34,6 +41,10 @@ const CRITICAL_WORDS: &[&str] = &[
     "secret",
     "secrets",
     "security",
+    "session",
+    "sessions",
+    "token",
+    "tokens",
 ];
 /// What production is made of: high.
 const HIGH_NAMES: &[&str] = &[
@@ -56,6 +67,12 @@ const HIGH_NAMES: &[&str] = &[
     "terraform",
     "vercel.json",
 ];
+/// The same with more behind them: `Dockerfile.prod`, `docker-compose.prod.yml`, `deploy-prod`.
+const HIGH_BEGINNINGS: &[&str] = &["compose", "containerfile", "deploy", "docker-compose", "dockerfile", "procfile"];
+/// Scripts that deploy have a word of these in their names; documents that speak of it do not count.
+const DEPLOY_WORDS: &[&str] = &["deploy", "deployment", "deployments", "deployer", "rollout"];
+const HIGH_EXTENSIONS: &[&str] = &["containerfile", "dockerfile", "hcl", "tf", "tfvars"];
+const DOCUMENT_EXTENSIONS: &[&str] = &["adoc", "md", "rst", "txt"];
 /// What a project is built from: medium.
 const MEDIUM_NAMES: &[&str] = &[
     "build.gradle",
@@ -104,27 +121,30 @@ impl Assessment {
     }
 
     /// What writing a file means. `content` is none where nobody has looked.
-    pub(super) fn raise_for_file(&mut self, path: &str, content: Option<&[u8]>) {
+    pub(super) fn raise_for_file(&mut self, path: &str, content: Option<&[u8]>, looker: &mut Looker) {
         let parts = paths::parts(path);
-        let words = || parts.iter().flat_map(|part| part.split(|char: char| !char.is_alphanumeric()));
-        if let Some(word) = words().find(|word| CRITICAL_WORDS.contains(word)) {
+        let words = paths::words(path);
+        if let Some(word) = words.iter().find(|word| CRITICAL_WORDS.contains(&word.as_str())) {
             self.raise(Risk::Critical, format!("{path:?} is about {word}: security or money"));
         }
-        if let Some(name) = parts.iter().find(|part| HIGH_NAMES.contains(&part.as_str())) {
+        let file = parts.last().map_or("", String::as_str);
+        let in_production = parts.iter().find(|part| HIGH_NAMES.contains(&part.as_str()));
+        if let Some(name) = in_production.map(String::as_str).or_else(|| runs_production(file).then_some(file)) {
             self.raise(Risk::High, format!("{path:?} decides what runs in production ({name})"));
         }
         if let Some(name) = parts.iter().find(|part| MEDIUM_NAMES.contains(&part.as_str())) {
             self.raise(Risk::Medium, format!("{path:?} decides what the project is built from ({name})"));
         }
         if is_sql(path) || is_migration(path) {
-            self.raise_for_migration(path, content);
+            self.raise_for_migration(path, content, looker);
         }
     }
 
-    fn raise_for_migration(&mut self, path: &str, content: Option<&[u8]>) {
+    fn raise_for_migration(&mut self, path: &str, content: Option<&[u8]>, looker: &mut Looker) {
         self.raise(Risk::Medium, format!("{path:?} changes a schema"));
         let Some(content) = content else { return };
-        let found = look_at_sql(content);
+        // A migration in a programming language keeps its SQL in strings, so its words are all that can be gone by.
+        let found = if is_sql(path) { looker.sql(content) } else { looker.code(content) };
         if found.changes_rows {
             self.raise(Risk::High, format!("{path:?} changes rows: a data migration"));
         }
@@ -142,6 +162,19 @@ impl Assessment {
             self.raise(Risk::Medium, format!("{files} files: more than a minor fix"));
         }
     }
+}
+
+/// Whether a file decides what runs in production, by more of its name than the list has.
+fn runs_production(file: &str) -> bool {
+    let extension = file.rsplit_once('.').map_or("", |(_, extension)| extension);
+    if DOCUMENT_EXTENSIONS.contains(&extension) {
+        return false;
+    }
+    let begins = |name: &&str| file.strip_prefix(*name).is_some_and(|rest| rest.starts_with(['.', '-', '_']));
+    HIGH_EXTENSIONS.contains(&extension)
+        || file.contains(".tf.")
+        || HIGH_BEGINNINGS.iter().any(begins)
+        || file.split(|char: char| !char.is_alphanumeric()).any(|word| DEPLOY_WORDS.contains(&word))
 }
 
 /// Migrations that are written in a programming language.
@@ -162,6 +195,10 @@ fn drops_in_code(content: &[u8]) -> bool {
 
 /// What a task is, as it is asked for: never less than its creator declares.
 pub fn assess_task(draft: &TaskDraft) -> Assessment {
+    assess(draft, &mut Looker::default())
+}
+
+pub(super) fn assess(draft: &TaskDraft, looker: &mut Looker) -> Assessment {
     let mut assessment = Assessment::new(draft.risk, Vec::new());
     if draft.risk > Risk::Low {
         assessment.reasons.push(format!("{}: declared by its creator", draft.risk));
@@ -174,7 +211,7 @@ pub fn assess_task(draft: &TaskDraft) -> Assessment {
     for change in changes {
         let text = |key: &str| change.get(key).and_then(Value::as_str);
         if let Some(path) = text("path") {
-            assessment.raise_for_file(path, text("content").map(str::as_bytes));
+            assessment.raise_for_file(path, text("content").map(str::as_bytes), looker);
         }
     }
     assessment.raise_for_size(changes.len());
@@ -187,7 +224,7 @@ mod tests {
 
     fn of(path: &str, content: &str) -> Risk {
         let mut assessment = Assessment::new(Risk::Low, vec![]);
-        assessment.raise_for_file(path, Some(content.as_bytes()));
+        assessment.raise_for_file(path, Some(content.as_bytes()), &mut Looker::default());
         assert_eq!(assessment.level > Risk::Low, !assessment.reasons.is_empty(), "{path}");
         assessment.level
     }
@@ -206,9 +243,29 @@ mod tests {
             ("migrations/0002_x.sql", "do $$ begin execute 'dr' || x; end $$", Risk::High),
             ("migrations/0002.down.sql", "drop table a", Risk::High),
             ("alembic/versions/1.py", "op.drop_table('a')", Risk::High),
+            ("migrations/2.py", "op.execute(\"DROP TABLE users\")", Risk::High),
+            ("migrations/2.py", "op.execute(\"update users set admin = true\")", Risk::High),
             ("Dockerfile", "FROM x", Risk::High),
             ("infra/Terraform/main.tf", "", Risk::High),
             ("core/auth/permissions.py", "", Risk::Critical),
+            ("core/auth/handlers.py", "", Risk::Critical),
+            ("app/login.py", "", Risk::Critical),
+            ("app/session_store.py", "", Risk::Critical),
+            ("config/credentials.yml", "", Risk::Critical),
+            ("src/main/PaymentService.java", "", Risk::Critical),
+            ("src/main/HTTPAuthFilter.java", "", Risk::Critical),
+            ("src/apiTokens.ts", "", Risk::Critical),
+            ("core/Tokenizer.py", "", Risk::Low),
+            ("Dockerfile.prod", "", Risk::High),
+            ("api.Dockerfile", "", Risk::High),
+            ("docker-compose.prod.yml", "", Risk::High),
+            ("scripts/deploy.sh", "", Risk::High),
+            ("bin/deploy-prod", "", Risk::High),
+            ("ci/prod_deploy.py", "", Risk::High),
+            ("infra/main.tf", "", Risk::High),
+            ("infra/prod.tf.json", "", Risk::High),
+            ("docs/deploy-guide.md", "", Risk::Low),
+            ("core/composer.py", "", Risk::Low),
             ("Core/RBAC.py", "", Risk::Critical),
             ("app/payments.py", "", Risk::Critical),
         ] {

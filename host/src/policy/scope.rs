@@ -10,6 +10,7 @@ use super::engine::{Asker, Decision, Policies, PoliciesError};
 use super::harm::Harm;
 use super::question::{Action, Fact, Question, Subject};
 use super::risk::Assessment;
+use super::sql::Looker;
 use super::{BranchFacts, Denied, Granted, MergeFacts, Needed, Ruling, outside, paths};
 use crate::manifest::Manifest;
 use crate::repo::{Branch, Repository};
@@ -118,12 +119,13 @@ impl Scope<'_> {
     pub fn put_file(&self, action: PutFile) -> Result<Ruling<PutFile>, Denied> {
         let PutFile { repository, branch, path, content, message: _, previous } = &action;
         let outside = outside::write(&self.authority.manifest, repository, branch, None);
-        let harm = Harm::of_file(path.as_str(), content, previous.is_some());
+        let mut looker = Looker::default();
+        let harm = Harm::of_file(path.as_str(), content, previous.is_some(), &mut looker);
         let facts = vec![("paths", paths::facts([path.as_str()])), ("harm", harm.fact())];
         let words = vec![("paths", paths::named(&[path.as_str()])), ("harm", harm.to_string())];
         let decision = self.ask_write(Action::PutFile, repository, branch.as_str(), &outside, facts, words)?;
         let mut risk = self.risk.clone();
-        risk.raise_for_file(path.as_str(), Some(content));
+        risk.raise_for_file(path.as_str(), Some(content), &mut looker);
         Ok(self.ruling(Action::PutFile, decision, risk, action))
     }
 
@@ -140,26 +142,39 @@ impl Scope<'_> {
     pub fn may_merge_in(&self, repository: &Repository) -> Result<(), Denied> {
         let base = self.target.map(|target| target.base.to_string()).unwrap_or_default();
         let harmless = MergeFacts::none(repository.clone(), self.task.branch(), base);
-        self.may_merge(repository, "", &harmless).map(drop)
+        self.may_merge(repository, "", &harmless, &mut Looker::default()).map(drop)
     }
 
     /// Merges only what this task made: its own branch, in the same repository, with nobody else's commits on it.
     pub fn merge(&self, action: MergePullRequest, facts: &MergeFacts) -> Result<Ruling<MergePullRequest>, Denied> {
-        let decision = self.may_merge(&action.repository, action.head_sha.as_str(), facts)?;
+        let mut looker = Looker::default();
+        let decision = self.may_merge(&action.repository, action.head_sha.as_str(), facts, &mut looker)?;
         let mut risk = self.risk.clone();
         for (path, content) in facts.judged_files() {
-            risk.raise_for_file(path, content);
+            risk.raise_for_file(path, content, &mut looker);
+        }
+        for path in facts.unseen() {
+            risk.raise(
+                Risk::High,
+                format!("{path:?} is SQL or a migration, and nobody has seen what the merge makes of it"),
+            );
         }
         risk.raise_for_size(facts.paths.len());
         Ok(self.ruling(Action::MergePullRequest, decision, risk, action))
     }
 
-    fn may_merge(&self, repository: &Repository, head: &str, facts: &MergeFacts) -> Result<Decision, Denied> {
+    fn may_merge(
+        &self,
+        repository: &Repository,
+        head: &str,
+        facts: &MergeFacts,
+        looker: &mut Looker,
+    ) -> Result<Decision, Denied> {
         let MergeFacts { head_repository, head_branch, base_branch, .. } = facts;
         let outside = outside::merge(&self.authority.manifest, repository, base_branch);
         let texts = |shas: &[crate::repo::Sha]| shas.iter().map(ToString::to_string).collect::<Vec<_>>();
         let touched: Vec<&str> = facts.touched().collect();
-        let harm = Harm::of_merge(facts);
+        let harm = Harm::of_merge(facts, looker);
         let foreign = facts.commits.iter().find(|commit| !facts.own_commits.contains(commit));
         let known = vec![
             ("base", Fact::Text(base_branch.clone())),

@@ -88,6 +88,7 @@ fn facts(task: TaskId) -> MergeFacts {
         commits: vec![sha('a'), sha('b')],
         truncated: false,
         paths: vec!["core/a.py".to_owned()],
+        gone: vec![],
         own_commits: vec![sha('b'), sha('a')],
         base_renames: vec![],
         files_removed: 0,
@@ -222,6 +223,15 @@ fn high_risk_prepares_and_a_person_approves_what_takes_effect() {
         assert_eq!(scope.merge(merge(), &facts(task)).unwrap().needs.is_some(), needs, "{level}");
         assert_eq!(scope.start().is_some(), level == Risk::Critical, "{level}");
     }
+    // SQL that nobody has seen is judged as if it did harm, unless it is gone.
+    let risk = low();
+    let scope = Scope { authority: &authority, task, task_type: "code", risk: &risk, target: Some(&target) };
+    let unseen = MergeFacts { base_renames: vec!["db/cleanup.sql".to_owned()], ..facts(task) };
+    assert_eq!(scope.merge(merge(), &unseen).unwrap().risk.level, Risk::High);
+    let unseen = MergeFacts { paths: vec!["migrations/2.py".to_owned()], ..facts(task) };
+    assert_eq!(scope.merge(merge(), &unseen).unwrap().risk.level, Risk::High);
+    let gone = MergeFacts { gone: unseen.paths.clone(), ..unseen };
+    assert_eq!(scope.merge(merge(), &gone).unwrap().risk.level, Risk::Medium);
     // What the change does counts, whatever the task was declared.
     let risk = low();
     let scope = Scope { authority: &authority, task, task_type: "code", risk: &risk, target: Some(&target) };

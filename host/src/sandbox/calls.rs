@@ -22,7 +22,7 @@ use super::state::{RunState, Services};
 use crate::crash::{self, Point};
 use crate::github::{GitHub, GitHubError};
 use crate::journal::{self, Alert, Call, Message, Next, NotDurable, Outcome, Raised, Reply, Verdict};
-use crate::policy::{Decision, Denied, Granted, Ruling};
+use crate::policy::{Assessment, Decision, Denied, Granted, Ruling};
 use crate::repo::Branch;
 use crate::task::Risk;
 
@@ -153,6 +153,7 @@ impl RunState {
             Err(error) => return self.denied(made, error).await,
         };
         self.record_decision(made.position, &made.call, Verdict::of(&needs), decision.policies, risk.level).await?;
+        self.keep_risk(risk).await?;
         crash::point(Point::BeforeIntent);
         match needs {
             None if unfinished => {}
@@ -229,6 +230,17 @@ impl RunState {
         let made = Made { position, call, began_at: at };
         self.send(made.done(json!({ "ok": null }), at, None, Some(reply))).await?;
         acknowledged(durable).await.map(drop)
+    }
+
+    /// What a call turned out to be is what the task is from here on: later starts, its acceptance and its logs go by
+    /// it. A recorded call was not decided again, so it raises nothing twice; the journal has no step of it.
+    async fn keep_risk(&mut self, found: Assessment) -> Result<(), RunError> {
+        if found.level <= self.risk.level {
+            return Ok(());
+        }
+        self.risk = found;
+        let raised = Raised { level: self.risk.level, reasons: self.risk.reasons.clone() };
+        self.send(Message::Raise(raised)).await
     }
 
     async fn advance(&mut self, call: &Call) -> Result<Next, RunError> {

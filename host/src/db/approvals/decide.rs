@@ -134,13 +134,18 @@ fn void(locked: &Locked) -> Option<String> {
     None
 }
 
+/// Names that differ in case alone are one person's: whoever has both must not approve what they asked for.
+fn is_same_person(left: &str, right: &str) -> bool {
+    left.to_lowercase() == right.to_lowercase()
+}
+
 /// Why somebody who may approve may not approve this.
 async fn not_theirs(
     tx: &mut Transaction<'_, Postgres>,
     locked: &Locked,
     principal: &str,
 ) -> Result<Option<String>, DbError> {
-    if locked.created_by == principal {
+    if is_same_person(&locked.created_by, principal) {
         return Ok(Some(format!("{principal} created this task, so somebody else has to approve it")));
     }
     if locked.risk.max(locked.task_risk) != Risk::Critical {
@@ -148,7 +153,7 @@ async fn not_theirs(
     }
     let other = sqlx::query_scalar!(
         r#"select action from approvals
-           where task_id = $1 and decided_by = $2 and state in ('approved', 'consumed') limit 1"#,
+           where task_id = $1 and lower(decided_by) = lower($2) and state in ('approved', 'consumed') limit 1"#,
         locked.task.0,
         principal,
     )

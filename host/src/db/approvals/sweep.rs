@@ -82,7 +82,9 @@ impl Db {
             );
             events.push(fail_task(&mut tx, task, locked.attempt, "ApprovalExpired", &reason, Event::HOST).await?);
         }
-        if !undecided && due.kind == ApprovalKind::Start && locked.status == TaskStatus::Pending {
+        // Whatever makes it pending again, its start waits for a person.
+        let not_begun = matches!(locked.status, TaskStatus::Pending | TaskStatus::Suspended);
+        if !undecided && due.kind == ApprovalKind::Start && not_begun {
             sqlx::query!("update governance_tasks set requires_approval = true where id = $1", task.0)
                 .execute(&mut **tx)
                 .await?;

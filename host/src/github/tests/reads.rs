@@ -232,17 +232,37 @@ fn compare_json(total: usize, commits: usize, files: usize) -> Value {
 #[tokio::test]
 async fn compare_reports_commits_and_files() {
     let mut body = compare_json(1, 1, 1);
-    body["files"][0] = json!({"filename": "new.rs", "previous_filename": "old.rs", "status": "renamed", "sha": null});
+    body["files"] = json!([
+        {"filename": "new.rs", "previous_filename": "old.rs", "status": "renamed", "sha": null},
+        {"filename": "a", "status": "modified", "sha": sha('3'), "additions": 3, "deletions": 2,
+         "patch": "@@ -1,2 +1,3 @@\n-x\n-y\n+\n+ \t\n+z"},
+        {"filename": "b", "status": "modified", "sha": sha('4'), "additions": 3, "deletions": 2},
+    ]);
     let server = serving(200, &body).await;
+    let changed = |path: &str, written_lines, blob| ChangedFile {
+        path: path.to_owned(),
+        previous_path: None,
+        status: FileStatus::Modified,
+        deletions: 2,
+        written_lines,
+        blob: Some(sha(blob)),
+    };
     let expected = Comparison {
         ahead_by: 1,
         behind_by: 2,
         commits: vec![sha('1')],
-        files: vec![ChangedFile {
-            path: "new.rs".to_owned(),
-            previous_path: Some("old.rs".to_owned()),
-            status: FileStatus::Renamed,
-        }],
+        files: vec![
+            ChangedFile {
+                path: "new.rs".to_owned(),
+                previous_path: Some("old.rs".to_owned()),
+                status: FileStatus::Renamed,
+                deletions: 0,
+                written_lines: Some(0),
+                blob: None,
+            },
+            changed("a", Some(1), '3'),
+            changed("b", None, '4'),
+        ],
         merge_base: Some(sha('0')),
         truncated: false,
     };

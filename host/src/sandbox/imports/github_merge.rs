@@ -2,19 +2,17 @@
 
 use serde_json::json;
 
+use super::merge_facts::gather;
 use super::merge_shown;
-use crate::github::{ChangedFile, FileStatus, GitHub, GitHubError, Merged, PullRequestState};
+use crate::github::{GitHub, GitHubError, Merged, PullRequestState};
 use crate::journal::{Call, Effect};
 use crate::policy::action::MergePullRequest;
-use crate::policy::{self, Granted, MergeFacts, Ruling};
-use crate::repo::{RepoPath, Repository, Sha};
+use crate::policy::{Granted, Ruling};
+use crate::repo::{Repository, Sha};
 use crate::sandbox::approval::Shown;
 use crate::sandbox::bindings::juggernaut::host::github_merge::{self as wit, Host};
 use crate::sandbox::calls::{CallError, GuestError, Mutation, StepName};
 use crate::sandbox::state::RunState;
-
-/// SQL files and migrations of one change that are looked into.
-const JUDGED_FILES_MAX: usize = 50;
 
 impl Host for RunState {
     async fn merge(&mut self, repository: String, number: u64, head_sha: String) -> Result<wit::Merged, CallError> {
@@ -55,9 +53,9 @@ impl Mutation for MergePullRequest {
     }
 
     async fn show(&self, state: &mut RunState, _: &Call) -> Result<Shown, GuestError> {
-        let (github, _) = state.github_and_base()?;
-        let (repository, number) = (self.repository.clone(), self.number);
-        let seen = state.outside(async move { merge_shown::show(&github, &repository, number).await }).await;
+        let (github, base) = state.github_and_base()?;
+        let action = self.clone();
+        let seen = state.outside(async move { merge_shown::show(&github, &action, &base).await }).await;
         seen.map_err(|error| GuestError::Unavailable(error.to_string()))?
     }
 
@@ -70,66 +68,4 @@ impl Mutation for MergePullRequest {
         let merged_here = pull_request.state == PullRequestState::Merged && pull_request.head_sha == self.head_sha;
         Ok(pull_request.merge_sha.filter(|_| merged_here).map(|sha| Merged { sha }))
     }
-}
-
-/// What GitHub itself says of the pull request, not what the role says that it changed.
-async fn gather(github: &GitHub, repository: &Repository, number: u64) -> Result<MergeFacts, GuestError> {
-    let pull_request = github.pull_request(repository, number).await?;
-    match pull_request.state {
-        PullRequestState::Open => {}
-        PullRequestState::Closed => return Err(GuestError::Conflict(format!("pull request #{number} is closed"))),
-        PullRequestState::Merged => {
-            return Err(GuestError::Conflict(format!("pull request #{number} is merged already")));
-        }
-    }
-    let head = pull_request.head_sha;
-    let comparison = github.compare(repository, &pull_request.base_branch, head.as_str()).await?;
-    let mut paths = Vec::new();
-    let files_removed = comparison.files.iter().filter(|file| file.status == FileStatus::Removed).count();
-    let contents = contents(github, repository, &comparison.files, head.as_str()).await?;
-    for file in comparison.files {
-        paths.push(file.path);
-        paths.extend(file.previous_path);
-    }
-    // A three-way merge follows renames: what we changed in `ci/` lands where the base has moved `ci/` to.
-    let mut truncated = comparison.truncated;
-    let mut base_renames = Vec::new();
-    if comparison.behind_by > 0 {
-        let since = github.compare(repository, head.as_str(), &pull_request.base_branch).await?;
-        truncated |= since.truncated;
-        base_renames.extend(since.files.into_iter().filter(|file| file.previous_path.is_some()).map(|file| file.path));
-    }
-    Ok(MergeFacts {
-        head_repository: pull_request.head_repository,
-        head_branch: pull_request.head_branch,
-        base_branch: pull_request.base_branch,
-        head: head.to_string(),
-        commits: comparison.commits,
-        truncated,
-        paths,
-        own_commits: Vec::new(),
-        base_renames,
-        files_removed,
-        contents,
-    })
-}
-
-/// What the changed SQL and migrations hold: it decides on the risk.
-async fn contents(
-    github: &GitHub,
-    repository: &Repository,
-    files: &[ChangedFile],
-    head: &str,
-) -> Result<Vec<(String, Vec<u8>)>, GuestError> {
-    let judged = |file: &&ChangedFile| policy::is_sql(&file.path) || policy::is_migration(&file.path);
-    let mut contents = Vec::new();
-    for file in files.iter().filter(|file| file.status != FileStatus::Removed).filter(judged) {
-        if contents.len() == JUDGED_FILES_MAX {
-            let message = format!("the change holds more than {JUDGED_FILES_MAX} SQL files and migrations; split it");
-            return Err(GuestError::Invalid(message));
-        }
-        let path = RepoPath::parse(&file.path)?;
-        contents.push((file.path.clone(), github.file(repository, &path, head).await?.content));
-    }
-    Ok(contents)
 }

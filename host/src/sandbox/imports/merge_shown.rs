@@ -14,8 +14,10 @@ use futures_util::StreamExt as _;
 use sha2::{Digest, Sha256};
 use similar::TextDiff;
 
+use super::merge_facts::still;
 use crate::approval::exact_digest;
 use crate::github::{ChangedFile, Comparison, FileStatus, GitHub, GitHubError, PullRequest};
+use crate::policy::action::MergePullRequest;
 use crate::repo::{Branch, RepoPath, Repository, Sha};
 use crate::sandbox::approval::{Shown, line, quoted};
 use crate::sandbox::calls::GuestError;
@@ -34,10 +36,12 @@ const FETCHES: usize = 4;
 /// Commits whose messages are repeated.
 const MESSAGES_MAX: usize = 20;
 
-pub(super) async fn show(github: &GitHub, repository: &Repository, number: u64) -> Result<Shown, GuestError> {
-    let pull_request = github.pull_request(repository, number).await?;
-    let base = Branch::parse(&pull_request.base_branch)?;
-    let tip = github.branch_sha(repository, &base).await?;
+/// Shows the merge of exactly the head that was judged, into the task's base.
+pub(super) async fn show(github: &GitHub, judged: &MergePullRequest, base: &Branch) -> Result<Shown, GuestError> {
+    let repository = &judged.repository;
+    let pull_request = github.pull_request(repository, judged.number).await?;
+    still(&pull_request, judged, base)?;
+    let tip = github.branch_sha(repository, base).await?;
     let comparison = github.compare(repository, tip.as_str(), pull_request.head_sha.as_str()).await?;
     let Some(merge_base) = comparison.merge_base.clone() else {
         return Err(GuestError::Unavailable("GitHub does not say where head and base parted".to_owned()));
@@ -333,6 +337,9 @@ mod tests {
             path: path.to_owned(),
             previous_path: previous.map(str::to_owned),
             status: FileStatus::Modified,
+            deletions: 0,
+            written_lines: Some(1),
+            blob: None,
         };
         let of = |files: Vec<ChangedFile>, truncated: bool| Comparison {
             ahead_by: 1,

@@ -7,6 +7,7 @@ mod github_merge;
 mod github_read;
 mod github_write;
 mod http_fetch;
+mod merge_facts;
 mod merge_shown;
 mod quality;
 mod scratch;

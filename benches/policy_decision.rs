@@ -52,6 +52,7 @@ fn decisions(bench: &mut Criterion) {
         own_commits: vec![sha],
         base_renames: vec![],
         files_removed: 0,
+        gone: vec![],
         contents: vec![],
     };
     bench.bench_function("merge_of_high_risk", |bench| {

@@ -128,3 +128,9 @@ drop trigger governance_tasks_evidence on governance_tasks;
 create constraint trigger governance_tasks_evidence after insert or update on governance_tasks
     deferrable initially deferred
     for each row when (new.status = 'completed' and new.evidence is null) execute function governance_tasks_evidence();
+
+-- Narrower: a task has few rows, and those of one moment are sorted when they are read.
+drop index audit_log_task;
+create index audit_log_task on audit_log (task_id) where task_id is not null;
+drop index audit_log_at;
+create index audit_log_at on audit_log (at);

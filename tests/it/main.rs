@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests: a failure is a panic")]
 #![allow(clippy::print_stderr, reason = "measured times are for whoever reads the output")]
+#![allow(clippy::large_futures, clippy::large_stack_arrays, reason = "a scenario is one future, and runs once")]
 
 use juggernaut_tests as support;
 

@@ -170,9 +170,8 @@ impl Model {
             Op::LeaseRunsOut => self.lease_over = self.status == TaskStatus::InProgress,
             Op::Sweep => self.sweep(),
             Op::TimePasses if self.wake == Wake::Later => self.wake = Wake::Due,
-            Op::TimePasses => {}
             Op::Wake if self.status == TaskStatus::Suspended && self.wake == Wake::Due => self.go(TaskStatus::Pending),
-            Op::Wake => {}
+            Op::TimePasses | Op::Wake => {}
             Op::Cancel if self.status.may_become(TaskStatus::Cancelled) => self.go(TaskStatus::Cancelled),
             Op::Cancel => return Refused,
             Op::Retry => return self.retry(),

@@ -257,6 +257,11 @@ impl Db {
         Ok(AuditedTx { tx: self.pool.begin().await?, ledger: &self.ledger })
     }
 
+    /// The same on a connection of the engine's.
+    pub(super) async fn begin_engine(&self) -> Result<AuditedTx<'_>, DbError> {
+        Ok(AuditedTx { tx: self.engine.begin().await?, ledger: &self.ledger })
+    }
+
     /// Records what happened outside of the database.
     pub async fn record(&self, events: Vec<Event>) -> Result<(), DbError> {
         self.begin_audited().await?.commit(events).await

@@ -43,8 +43,10 @@ use audit::Ledger;
 
 pub use error::DbError;
 
-/// Connections of one process.
-const CONNECTIONS_MAX: u32 = 20;
+/// Connections of one process for everything but the engine: API, sweeper, what a run reads.
+const CONNECTIONS_MAX: u32 = 14;
+/// Connections for claims and group commits: no flood of requests keeps them from being made.
+const ENGINE_CONNECTIONS_MAX: u32 = 6;
 /// Longest that the server works on one statement, milliseconds; ours take moments.
 const STATEMENT_MS_MAX: &str = "30000";
 /// How long a query waits for a connection before the database counts as lost.
@@ -58,6 +60,7 @@ static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 #[derive(Clone, Debug)]
 pub struct Db {
     pool: PgPool,
+    engine: PgPool,
     approvals: ApprovalConfig,
     ledger: Arc<Ledger>,
 }
@@ -85,16 +88,15 @@ impl Db {
             .await
             .map_err(|_| DbError::Unavailable(format!("no answer within {} seconds", ACQUIRE_TIMEOUT.as_secs())))??;
         first.close().await?;
-        let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS_MAX)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_lazy_with(options);
-        Ok(Self::from_pool(pool))
+        let pool = |connections| PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
+        let engine = pool(ENGINE_CONNECTIONS_MAX).connect_lazy_with(options.clone());
+        Ok(Self { engine, ..Self::from_pool(pool(CONNECTIONS_MAX).connect_lazy_with(options)) })
     }
 
+    /// All of it over one pool.
     pub fn from_pool(pool: PgPool) -> Self {
         let ledger = Arc::new(Ledger::new(HostId::generate(), None));
-        Self { pool, approvals: ApprovalConfig::default(), ledger }
+        Self { engine: pool.clone(), pool, approvals: ApprovalConfig::default(), ledger }
     }
 
     /// The same, with this host's rules for approvals.

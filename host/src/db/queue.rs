@@ -119,7 +119,7 @@ impl Db {
         position: &mut QueuePosition,
     ) -> Result<Vec<Claim>, DbError> {
         let Places { types, addressees, priorities, created_at, ids } = position.places(request);
-        let mut tx = self.begin_audited().await?;
+        let mut tx = self.begin_engine().await?;
         let rows = sqlx::query_file!(
             "src/db/claim.sql",
             &types,

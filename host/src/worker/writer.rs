@@ -119,11 +119,10 @@ async fn commit(db: &Db, writes: &[&Write]) -> (Vec<Outcome>, bool) {
         Ok(Committed { outcomes, frees }) => (outcomes.into_iter().map(own).collect(), frees),
         Err(error) if writes.len() == 1 => (vec![Err(not_durable(error))], false),
         Err(error) => {
-            match error {
-                DbError::LeaseLost => {
-                    debug!(writes = writes.len(), "a lease of a group is lost; writing them one by one")
-                }
-                error => warn!(%error, writes = writes.len(), "a group was refused; writing them one by one"),
+            if matches!(error, DbError::LeaseLost) {
+                debug!(writes = writes.len(), "a lease of a group is lost; writing them one by one");
+            } else {
+                warn!(%error, writes = writes.len(), "a group was refused; writing them one by one");
             }
             let mut outcomes = Vec::with_capacity(writes.len());
             for write in writes {

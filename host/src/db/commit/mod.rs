@@ -85,7 +85,7 @@ impl Db {
     /// Commits the writes of different runs together. An error is the transaction's: nothing at all was written.
     /// `LeaseLost` means that one of several has lost its lease, and which one is seen when they are written one by one.
     pub async fn commit_runs(&self, writes: &[&Write]) -> Result<Committed, DbError> {
-        let mut transaction = self.begin_audited().await?;
+        let mut transaction = self.begin_engine().await?;
         let standing = if writes.len() > 1 && writes.iter().all(|write| write.end.is_some()) {
             // Each is held by the statement that ends it. Where one is not this claim's any more, nothing is written, and
             // the caller writes one by one; to lock all of them first would cost a fifth of the whole.
@@ -125,13 +125,13 @@ impl Db {
         }
         events.extend(ends::events(&mut transaction, &held).await?);
         let put_back = |write: &&Write| write.end.as_ref().is_some_and(|end| end.ending.puts_back());
-        let frees = !freed.is_empty() || held.iter().any(put_back);
+        let claimable = !freed.is_empty() || held.iter().any(put_back);
         events.extend(freed);
         if held.iter().any(|write| write.end.is_some()) {
             crash::point(Point::EndingUncommitted);
         }
         transaction.commit(events).await?;
-        Ok(Committed { outcomes, frees })
+        Ok(Committed { outcomes, frees: claimable })
     }
 
     /// The same for one run.

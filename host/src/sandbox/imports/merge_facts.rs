@@ -182,7 +182,6 @@ async fn files_removed(
     for file in files {
         deleted += match left(file) {
             Left::Written => 0,
-            Left::Deleted => 1,
             Left::Unknown if looks < BLANK_LOOKS_MAX => {
                 looks += 1;
                 let path = RepoPath::parse(&file.path)?;
@@ -190,7 +189,7 @@ async fn files_removed(
                 usize::from(content.iter().all(u8::is_ascii_whitespace))
             }
             // Whoever hides so many files is not believed.
-            Left::Unknown => 1,
+            Left::Deleted | Left::Unknown => 1,
         };
     }
     Ok(deleted)
@@ -198,6 +197,8 @@ async fn files_removed(
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::*;
     use crate::repo::Sha;
 
@@ -232,7 +233,7 @@ mod tests {
             (file("a.py", None), file("b.py", Some("a.py"))),
             (file("other/new.py", None), file("migrations/old.py", Some("steps/old.py"))),
         ] {
-            assert_eq!(merged_unseen(&[ours.clone()], &[theirs.clone()]), None, "{ours:?} {theirs:?}");
+            assert_eq!(merged_unseen(from_ref(&ours), from_ref(&theirs)), None, "{ours:?} {theirs:?}");
         }
         let removed = ChangedFile { status: FileStatus::Removed, ..file("db/x.sql", None) };
         assert_eq!(merged_unseen(&[removed], &[file("db/x.sql", None)]), None, "a merge keeps it or conflicts");

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use juggernaut::egress::{Guard, Loopback, WebClient};
 use juggernaut::journal::Message;
 use juggernaut::policy::{Authority, Policies};
-use juggernaut::sandbox::{LoadedRole, RoleFiles, RunEnd, RunError, RunInput, Sandbox, SandboxConfig, Services};
+use juggernaut::sandbox::{
+    LoadedRole, RoleFiles, RunEnd, RunError, RunInput, RunMode, Sandbox, SandboxConfig, Services,
+};
 use juggernaut::secrets::Scanner;
 use juggernaut::task::{Attempt, EvidenceKind, Priority, Risk, Task, TaskId};
 use serde_json::Value;
@@ -78,6 +80,7 @@ impl Stage {
             own_commits: Vec::new(),
             recorder,
             act_until: watch::channel(Instant::now() + HOUR).1,
+            mode: RunMode::Live,
         };
         (input, messages)
     }

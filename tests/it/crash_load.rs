@@ -42,6 +42,28 @@ async fn give(host: &Host, tasks: &mut Vec<String>) {
     }
 }
 
+/// The worker that registered last.
+async fn newest_worker(host: &Host) -> String {
+    let query = sqlx::query_scalar("select worker_id from worker_registry order by registered_at desc limit 1");
+    query.fetch_one(&host.db()).await.unwrap()
+}
+
+/// The number of one of these workers with a task under way; gives tasks until there is one.
+async fn busy(host: &Host, workers: &[String], tasks: &mut Vec<String>) -> usize {
+    loop {
+        let query = "select assigned_worker from governance_tasks
+            where status = 'in_progress' and assigned_worker = any ($1) order by random() limit 1";
+        let worker: Option<String> = sqlx::query_scalar(query).bind(workers).fetch_optional(&host.db()).await.unwrap();
+        match worker.and_then(|worker| workers.iter().position(|name| *name == worker)) {
+            Some(number) => return number,
+            None if count(&host.db(), "governance_tasks where status = 'pending'").await == 0 => {
+                give(host, tasks).await;
+            }
+            None => tokio::time::sleep(Duration::from_millis(1)).await,
+        }
+    }
+}
+
 async fn completed(host: &Host, tasks: &[String]) {
     for task in tasks {
         host.wait_for(task, "completed", LIMIT * 2).await;
@@ -51,15 +73,22 @@ async fn completed(host: &Host, tasks: &[String]) {
 #[tokio::test]
 async fn hosts_killed_at_random() {
     let mut dice = Dice::new("hosts killed at random");
-    let mut host = Host::start(Options::default().hosts(HOSTS)).await;
+    let mut host = Host::start(Options::default()).await;
+    let mut workers = vec![newest_worker(&host).await];
+    for _ in 1..HOSTS {
+        host.add_process().await;
+        workers.push(newest_worker(&host).await);
+    }
     let mut tasks = Vec::new();
     for kill in 1..=KILLS {
         give(&host, &mut tasks).await;
-        let (after_ms, victim) = (dice.below(RUN_MS_MAX), usize::try_from(dice.below(HOSTS as u64)).unwrap());
+        let after_ms = dice.below(RUN_MS_MAX);
         tokio::time::sleep(Duration::from_millis(after_ms)).await;
+        let victim = busy(&host, &workers, &mut tasks).await;
         host.processes()[victim].kill9();
         eprintln!("kill {kill}: host {victim} after {after_ms} ms");
         host.restart_process(victim).await;
+        workers[victim] = newest_worker(&host).await;
     }
     completed(&host, &tasks).await;
     let lost = count(&host.db(), "execution_logs where action = 'lease_expired'").await;

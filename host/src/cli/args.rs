@@ -63,6 +63,9 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: PolicyCommand,
     },
+    /// Run a role's component against the journal of an attempt, without any effect, in the database (DATABASE_URL)
+    /// itself: status 0 if it takes the same path, 3 if it diverges.
+    Replay(ReplayArguments),
     /// Look again at what completed tasks stand on, with the database (DATABASE_URL) and GitHub (GITHUB_TOKEN).
     Evidence {
         #[command(subcommand)]
@@ -152,10 +155,38 @@ pub(super) enum TaskCommand {
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         attempt: Option<u32>,
     },
+    /// Print an attempt's calls with their times: how long each took, and what passed between them.
+    Trace {
+        id: TaskId,
+        /// The newest attempt if unset.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        attempt: Option<u32>,
+    },
     /// End a task that has not ended.
     Cancel { id: TaskId },
     /// Give a task that failed, was cancelled or is a dead letter one more attempt.
     Retry { id: TaskId },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReplayArguments {
+    /// The task.
+    pub(super) id: TaskId,
+    /// The newest attempt if unset.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) attempt: Option<u32>,
+    /// Another component than the attempt began with: shows where it would take another path.
+    #[arg(long, value_name = "FILE")]
+    pub(super) component: Option<PathBuf>,
+    /// Its manifest; capabilities.toml beside it, or that of the role, if unset.
+    #[arg(long, value_name = "FILE", requires = "component")]
+    pub(super) manifest: Option<PathBuf>,
+    /// The folder of roles; JUGGERNAUT_ROLES if unset.
+    #[arg(long, value_name = "DIR")]
+    pub(super) roles: Option<PathBuf>,
+    /// Print what the role says, too.
+    #[arg(long)]
+    pub(super) log: bool,
 }
 
 #[derive(Debug, Args)]

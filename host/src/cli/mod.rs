@@ -17,9 +17,11 @@ mod governance_args;
 pub mod hooks;
 pub mod output;
 mod policy;
+mod replay;
 mod role;
 mod sse;
 mod task;
+mod trace;
 mod worker;
 
 use std::ffi::OsString;
@@ -93,6 +95,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 TaskCommand::Show { id } => task::show(&client, id, output).await,
                 TaskCommand::Logs { id, follow } => task::logs(&client, id, follow, output).await,
                 TaskCommand::Steps { id, attempt } => task::steps(&client, id, attempt, output).await,
+                TaskCommand::Trace { id, attempt } => trace::trace(&client, id, attempt, output).await,
                 TaskCommand::Cancel { id } => task::change(&client, id, "cancel", output).await,
                 TaskCommand::Retry { id } => task::change(&client, id, "retry", output).await,
             }
@@ -105,6 +108,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Role { command } => role::run(command, output),
         Command::Policy { command } => policy::run(command, output),
         Command::Audit { command } => audit::audit(command, output).await,
+        Command::Replay(arguments) => replay::replay(arguments, output).await,
         Command::Evidence { command } => evidence::run(command, output).await,
         Command::Token { command } => database::token(command, output).await,
         Command::DevDatabase { home, command } => hooks::dev_database(home, command).await,

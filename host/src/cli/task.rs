@@ -250,7 +250,18 @@ pub(super) async fn steps(
 }
 
 fn step_line(step: &StepView) -> String {
-    let StepView { attempt, position, interface, function, effect, state, arguments, intended_at, done_at: _ } = step;
+    let StepView {
+        attempt,
+        position,
+        interface,
+        function,
+        effect,
+        state,
+        outcome: _,
+        arguments,
+        intended_at,
+        done_at: _,
+    } = step;
     let effect = effect.name();
     let unfinished = match state {
         StepStateView::Done => "",
@@ -284,6 +295,27 @@ async fn every_page<T: DeserializeOwned>(
         match page.next {
             Some(next) => cursor = Some(next),
             None => return Ok(ExitCode::SUCCESS),
+        }
+    }
+}
+
+/// The same, gathered.
+pub(super) async fn all_pages<T: DeserializeOwned>(
+    client: &Client,
+    id: TaskId,
+    kind: &str,
+    query: &[(&'static str, String)],
+) -> anyhow::Result<Vec<T>> {
+    let (mut all, mut cursor) = (Vec::new(), None);
+    loop {
+        let mut query = query.to_vec();
+        query.push(("limit", PAGE_ROWS.to_string()));
+        query.extend(cursor.map(|cursor| ("cursor", cursor)));
+        let page: Page<T> = client.get(&["tasks", &id.to_string(), kind], &query).await?.parse()?;
+        all.extend(page.items);
+        match page.next {
+            Some(next) => cursor = Some(next),
+            None => return Ok(all),
         }
     }
 }

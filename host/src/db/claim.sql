@@ -103,7 +103,8 @@ select
     c.requested_worker,
     r.started_at as "run_started_at!",
     r.log_lines as "log_lines!",
-    b.task_id is not null as "resumed!"
+    b.task_id is not null as "resumed!",
+    exists (select from started) as "consumed!"
 from claimed as c
 join task_types as k on k.name = c.task_type
 join runs as r on r.task_id = c.id

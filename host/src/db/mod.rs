@@ -19,6 +19,7 @@ pub mod logs;
 pub mod outcomes;
 pub mod queue;
 pub mod registry;
+pub mod replay;
 pub mod steps;
 pub mod sweep;
 pub mod task_types;
@@ -89,7 +90,8 @@ impl Db {
             .map_err(|_| DbError::Unavailable(format!("no answer within {} seconds", ACQUIRE_TIMEOUT.as_secs())))??;
         first.close().await?;
         let pool = |connections| PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
-        let engine = pool(ENGINE_CONNECTIONS_MAX).connect_lazy_with(options.clone());
+        // Not looked at before each use: claims and commits are tried again where a connection turns out to be dead.
+        let engine = pool(ENGINE_CONNECTIONS_MAX).test_before_acquire(false).connect_lazy_with(options.clone());
         Ok(Self { engine, ..Self::from_pool(pool(CONNECTIONS_MAX).connect_lazy_with(options)) })
     }
 

@@ -146,8 +146,8 @@ impl Db {
         });
         let mut events: Vec<Event> = claimed.collect();
         let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-        if !ids.is_empty() {
-            // A claim uses up the approval of a start.
+        // A claim uses up the approval of a start.
+        if rows.iter().any(|row| row.consumed) {
             events.extend(approvals::changed(&mut tx, &ids).await?);
         }
         tx.commit(events).await?;
@@ -224,7 +224,7 @@ fn columns(held: &[(TaskId, Lease)]) -> (Vec<Uuid>, Vec<i64>) {
 
 /// Criteria of a row that somebody may have written by hand. What is not a criterion is kept as text: it then has to
 /// be attested, which is more than being dropped.
-fn criteria_as_stored(value: &Value) -> Vec<Criterion> {
+pub(super) fn criteria_as_stored(value: &Value) -> Vec<Criterion> {
     Criterion::parse_list(value).unwrap_or_else(|_| {
         let items = value.as_array().cloned().unwrap_or_default();
         items.into_iter().map(|item| Criterion::FreeText { text: item.to_string() }).collect()

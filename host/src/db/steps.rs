@@ -20,6 +20,23 @@ pub enum StepStateView {
     Done,
 }
 
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StepOutcome {
+    Ok,
+    Err,
+}
+
+impl StepOutcome {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Err => "err",
+        }
+    }
+}
+
 /// One host call of a run.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct StepView {
@@ -29,6 +46,8 @@ pub struct StepView {
     pub function: String,
     pub effect: Effect,
     pub state: StepStateView,
+    /// None while it is not done.
+    pub outcome: Option<StepOutcome>,
     /// Long values are replaced by their length and digest.
     #[schema(value_type = Value)]
     pub arguments: Value,
@@ -47,10 +66,9 @@ impl Db {
         after: i32,
         limit: u32,
     ) -> Result<Vec<StepView>, DbError> {
-        let steps = sqlx::query_as!(
-            StepView,
+        let rows = sqlx::query!(
             r#"select attempt, position, interface, function, effect as "effect: Effect",
-                state as "state: StepStateView", arguments, intended_at, done_at
+                state as "state: StepStateView", result -> 'err' is not null as "failed!", arguments, intended_at, done_at
             from task_steps
             where task_id = $1 and position > $3
                 and attempt = coalesce($2, (select max(attempt) from task_runs where task_id = $1))
@@ -62,6 +80,18 @@ impl Db {
         )
         .fetch_all(&self.pool)
         .await?;
-        Ok(steps)
+        let steps = rows.into_iter().map(|row| StepView {
+            attempt: row.attempt,
+            position: row.position,
+            interface: row.interface,
+            function: row.function,
+            effect: row.effect,
+            state: row.state,
+            outcome: row.done_at.map(|_| if row.failed { StepOutcome::Err } else { StepOutcome::Ok }),
+            arguments: row.arguments,
+            intended_at: row.intended_at,
+            done_at: row.done_at,
+        });
+        Ok(steps.collect())
     }
 }

@@ -37,14 +37,16 @@ impl Db {
         let depends_on = distinct(&task.draft().depends_on);
         let blocked_by = lock_dependencies(&mut tx, &depends_on).await?;
         insert(&mut tx, id, task, treatment, blocked_by, principal).await?;
-        let ids: Vec<_> = depends_on.iter().map(|id| id.0).collect();
-        sqlx::query!(
-            "insert into task_dependencies (task_id, depends_on) select $1, * from unnest($2::uuid[])",
-            id as TaskId,
-            &ids
-        )
-        .execute(&mut **tx)
-        .await?;
+        if !depends_on.is_empty() {
+            let ids: Vec<_> = depends_on.iter().map(|id| id.0).collect();
+            sqlx::query!(
+                "insert into task_dependencies (task_id, depends_on) select $1, * from unnest($2::uuid[])",
+                id as TaskId,
+                &ids
+            )
+            .execute(&mut **tx)
+            .await?;
+        }
         let status = waiting_status(treatment.start_reason.is_some(), blocked_by);
         let message = format!("Task created by {principal}, {status}");
         log(&mut tx, id, "task_created", message, principal).await?;
@@ -53,7 +55,9 @@ impl Db {
         }
         let summary = summary(&mut tx, id).await?;
         let mut events = vec![created_event(id, task, treatment, summary.status, summary.requires_approval, principal)];
-        events.extend(approvals::changed(&mut tx, &[id.0]).await?);
+        if status == TaskStatus::WaitingApproval {
+            events.extend(approvals::changed(&mut tx, &[id.0]).await?);
+        }
         tx.commit(events).await?;
         Ok(summary)
     }

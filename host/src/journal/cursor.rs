@@ -89,11 +89,11 @@ fn check(step: &Step, position: u32, call: &Call) -> Result<(), Diverged> {
     Err(Diverged {
         position,
         recorded: describe(&step.interface, &step.function, &step.arguments),
-        made: describe(call.interface, call.function, &call.arguments),
+        made: call.describe(),
     })
 }
 
-fn describe(interface: &str, function: &str, arguments: &serde_json::Value) -> String {
+pub(super) fn describe(interface: &str, function: &str, arguments: &serde_json::Value) -> String {
     let arguments: String = arguments.to_string().chars().take(200).collect();
     format!("{interface}.{function} {arguments}")
 }

@@ -49,6 +49,11 @@ pub struct Call {
 }
 
 impl Call {
+    /// For people: what is called, and the beginning of the arguments.
+    pub fn describe(&self) -> String {
+        cursor::describe(self.interface, self.function, &self.arguments)
+    }
+
     /// Of interface, function and the canonical JSON of the arguments.
     pub fn digest(&self) -> [u8; 32] {
         let mut hasher = Sha256::new();

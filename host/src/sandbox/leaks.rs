@@ -88,6 +88,7 @@ impl RunState {
                 diverged.made = clean(diverged.made);
                 RunError::Diverged(diverged)
             }
+            RunError::BeyondJournal { position, call } => RunError::BeyondJournal { position, call: clean(call) },
             other @ (RunError::Suspended { .. }
             | RunError::WaitingApproval { .. }
             | RunError::LeaseLost

@@ -29,6 +29,6 @@ mod world;
 
 pub use engine::{Sandbox, SandboxConfig, SandboxError};
 pub use role::{LoadedRole, RoleError, RoleFiles, RoleReport};
-pub use run::{RunEnd, RunError, RunInput};
+pub use run::{RunEnd, RunError, RunInput, RunMode};
 pub use state::Services;
 pub use world::RoleCheck;

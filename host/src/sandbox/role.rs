@@ -46,6 +46,11 @@ impl RoleFiles {
     /// Reads the component that lies beside a manifest.
     pub fn beside(manifest: Manifest) -> Result<Self, RoleError> {
         let path = manifest.path.with_file_name(format!("{}.wasm", manifest.role.name));
+        Self::of(manifest, path)
+    }
+
+    /// Reads a component that lies anywhere.
+    pub fn of(manifest: Manifest, path: PathBuf) -> Result<Self, RoleError> {
         let (component, component_sha256) = read_component(&path)?;
         Ok(Self { manifest, component_sha256, path, component })
     }

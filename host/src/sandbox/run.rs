@@ -40,6 +40,15 @@ pub struct RunInput {
     pub recorder: mpsc::Sender<Message>,
     /// Until when an effect on the world may begin. Past it the lease may be another host's.
     pub act_until: watch::Receiver<Instant>,
+    pub mode: RunMode,
+}
+
+/// Whether a run may make calls that its journal does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunMode {
+    Live,
+    /// It ends at the first such call, before anything is decided or done.
+    Replay,
 }
 
 /// How a run ends by the role's own word.
@@ -72,6 +81,9 @@ pub enum RunError {
     OutOfLog { lines_max: u32 },
     #[error(transparent)]
     Diverged(#[from] Diverged),
+    /// Of a replay alone.
+    #[error("the journal does not answer step {position}, {call}")]
+    BeyondJournal { position: u32, call: String },
     #[error("what became of step {step} can not be found out: {cause}")]
     Unreconciled { step: String, cause: String },
     #[error("the host failed: {0}")]

@@ -13,7 +13,7 @@ use super::imports::{ImportRoots, ScratchFiles};
 use super::limits::Limiter;
 use super::log::{self, LogBuffer, LogLimits, SharedLog};
 use super::output::GuestOutput;
-use super::run::{RunError, RunInput};
+use super::run::{RunError, RunInput, RunMode};
 use crate::approval::Versions;
 use crate::egress::WebClient;
 use crate::github::GitHub;
@@ -73,6 +73,7 @@ pub(super) struct RunState {
     pub(super) import_roots: Option<ImportRoots>,
     /// Until when effects may begin; moves on with each renewal of the lease.
     pub(super) act_until: watch::Receiver<Instant>,
+    pub(super) mode: RunMode,
     /// Why the host ended the run, once it has.
     pub(super) stop: Option<RunError>,
 }
@@ -85,7 +86,7 @@ impl RunState {
         outside: Handle,
         input: RunInput,
     ) -> Self {
-        let RunInput { task, authority, steps, log_lines, started_at, own_commits, recorder, act_until } = input;
+        let RunInput { task, authority, steps, log_lines, started_at, own_commits, recorder, act_until, mode } = input;
         let versions = Versions { component, manifest: manifest.sha256, policy: authority.policies.digest() };
         let limits = &manifest.limits;
         let log_limits = LogLimits { lines_max: limits.log_lines, line_bytes_max: limits.log_line_bytes };
@@ -130,6 +131,7 @@ impl RunState {
             own_commits,
             import_roots: None,
             act_until,
+            mode,
             stop: None,
         }
     }

@@ -142,7 +142,8 @@ pub(super) fn of_error(
         RunError::OutOfJournal { .. } => Cause::OutOfJournal,
         RunError::OutOfLog { .. } => Cause::OutOfLog,
         RunError::Diverged(_) => Cause::NotDeterministic,
-        RunError::Host(_) => Cause::HostFailed,
+        // The second is of a replay alone.
+        RunError::Host(_) | RunError::BeyondJournal { .. } => Cause::HostFailed,
     };
     if unsettled {
         return (ask_again(started_at, &reason), cause);

@@ -17,7 +17,7 @@ use crate::db::journal::{Batch, RunKey};
 use crate::db::outcomes::Ending;
 use crate::db::queue::Claim;
 use crate::journal::{Message, NotDurable};
-use crate::sandbox::{RunEnd, RunError, RunInput};
+use crate::sandbox::{RunEnd, RunError, RunInput, RunMode};
 use crate::task::{self, Task};
 
 /// Messages from a run that may wait for the recorder.
@@ -99,6 +99,7 @@ impl Worker {
             own_commits: if first { Vec::new() } else { self.db.commits_of_task(key.task).await? },
             recorder,
             act_until: standing.act_until.clone(),
+            mode: RunMode::Live,
         })
     }
 

@@ -52,7 +52,7 @@ impl Writer {
     /// Starts to write, until the last clone is gone. `wake` is signalled when a task may have become claimable.
     pub fn start(db: &Db, wake: &Wake) -> Self {
         let (requests, waiting) = mpsc::channel(WAITING_MAX);
-        let waiting = Arc::new(Mutex::new(waiting));
+        let waiting = Arc::new(Mutex::new(Waiting { requests: waiting, left: None }));
         for _ in 0..GROUPS_MAX {
             tokio::spawn(write_groups(db.clone(), Arc::clone(&waiting), wake.clone()));
         }
@@ -68,10 +68,17 @@ impl Writer {
     }
 }
 
-async fn write_groups(db: Db, waiting: Arc<Mutex<mpsc::Receiver<Request>>>, wake: Wake) {
-    let mut left = None;
+/// What is to be written, for whoever is free to write it.
+struct Waiting {
+    requests: mpsc::Receiver<Request>,
+    /// Taken out already and unfit for the group before. Here and not with who took it: the next one that is free may be
+    /// another, and waits for `requests` with the lock held.
+    left: Option<Request>,
+}
+
+async fn write_groups(db: Db, waiting: Arc<Mutex<Waiting>>, wake: Wake) {
     loop {
-        let Some(group) = gather(&waiting, &mut left).await else { return };
+        let Some(group) = waiting.lock().await.gather().await else { return };
         let writes: Vec<&Write> = group.iter().map(|request| &request.write).collect();
         let (outcomes, frees) = commit(&db, &writes).await;
         for (request, outcome) in group.into_iter().zip(outcomes) {
@@ -84,31 +91,32 @@ async fn write_groups(db: Db, waiting: Arc<Mutex<mpsc::Receiver<Request>>>, wake
     }
 }
 
-/// What waits, at least one. A delicate write is a group of its own, and so is what is too large for any other.
-async fn gather(waiting: &Mutex<mpsc::Receiver<Request>>, left: &mut Option<Request>) -> Option<Vec<Request>> {
-    let mut waiting = waiting.lock().await;
-    let first = match left.take() {
-        Some(request) => request,
-        None => waiting.recv().await?,
-    };
-    let (mut rows, mut bytes) = (first.write.rows(), first.write.bytes());
-    let alone = first.write.is_delicate();
-    let mut group = vec![first];
-    while !alone && group.len() < WRITES_MAX {
-        let Ok(next) = waiting.try_recv() else { break };
-        rows += next.write.rows();
-        bytes += next.write.bytes();
-        // The same run waits for its answer before it writes again, but a new claim of its task may be here already.
-        let twice = group.iter().any(|request| request.write.key.task == next.write.key.task);
-        // Ends need no lock of their own if nothing else is with them.
-        let other = next.write.end.is_some() != group.iter().all(|request| request.write.end.is_some());
-        if next.write.is_delicate() || rows > ROWS_MAX || bytes > BYTES_MAX || twice || other {
-            *left = Some(next);
-            break;
+impl Waiting {
+    /// What waits, at least one. A delicate write is a group of its own, and so is what is too large for any other.
+    async fn gather(&mut self) -> Option<Vec<Request>> {
+        let first = match self.left.take() {
+            Some(request) => request,
+            None => self.requests.recv().await?,
+        };
+        let (mut rows, mut bytes) = (first.write.rows(), first.write.bytes());
+        let alone = first.write.is_delicate();
+        let mut group = vec![first];
+        while !alone && group.len() < WRITES_MAX {
+            let Ok(next) = self.requests.try_recv() else { break };
+            rows += next.write.rows();
+            bytes += next.write.bytes();
+            // The same run waits for its answer before it writes again, but a new claim of its task may be here already.
+            let twice = group.iter().any(|request| request.write.key.task == next.write.key.task);
+            // Ends need no lock of their own if nothing else is with them.
+            let other = next.write.end.is_some() != group.iter().all(|request| request.write.end.is_some());
+            if next.write.is_delicate() || rows > ROWS_MAX || bytes > BYTES_MAX || twice || other {
+                self.left = Some(next);
+                break;
+            }
+            group.push(next);
         }
-        group.push(next);
+        Some(group)
     }
-    Some(group)
 }
 
 /// One outcome for each write, in order, and whether a task became claimable. A group that is refused is written one
@@ -159,5 +167,41 @@ pub(super) fn not_durable(error: DbError) -> NotDurable {
         DbError::LeaseLost => NotDurable::LeaseLost,
         DbError::NotApproved => NotDurable::NotApproved,
         error => NotDurable::Storage(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::db::journal::{Batch, RunKey};
+    use crate::db::outcomes::Ending;
+    use crate::task::{Attempt, Lease, TaskId, WorkerId};
+
+    fn request(write: impl FnOnce(RunKey) -> Write) -> Request {
+        let task = TaskId(Uuid::now_v7());
+        let key = RunKey { task, attempt: Attempt::FIRST, lease: Lease(1), worker: WorkerId("W".to_owned()) };
+        Request { write: write(key), reply: oneshot::channel().0 }
+    }
+
+    /// Whoever is free takes it, also where that is not the one who had it in hand; nothing else need come.
+    #[tokio::test]
+    async fn what_is_left_over_is_the_next_group() {
+        let (sender, requests) = mpsc::channel(4);
+        let waiting = Mutex::new(Waiting { requests, left: None });
+        let ending = Ending::Released { reason: String::new() };
+        for request in [
+            request(|key| Write::new(key, Batch::default())),
+            request(|key| Write::ending(key, Batch::default(), &ending, "Released")),
+        ] {
+            sender.send(request).await.unwrap();
+        }
+        for is_end in [false, true] {
+            let gathered = async { waiting.lock().await.gather().await };
+            let group = tokio::time::timeout(TRY_LIMIT, gathered).await.unwrap().unwrap();
+            assert_eq!(group.len(), 1);
+            assert_eq!(group[0].write.end.is_some(), is_end);
+        }
     }
 }

@@ -22,7 +22,7 @@ async fn create(db: &Db, worker: &str, depends_on: &[TaskId]) -> TaskId {
     let task = NewTask::admit(serde_json::from_value(draft).unwrap()).unwrap();
     let id = TaskId::generate();
     let treatment = Treatment { risk: Risk::Low, risk_reasons: vec![], start_reason: None, policies: vec![] };
-    db.create_task(id, &task, &treatment, "tests").await.unwrap().id
+    db.create_task(id, &task, &treatment, "tests", None).await.unwrap().id
 }
 
 /// Claims the worker's one task and completes it.

@@ -18,7 +18,7 @@ async fn workers(host: &Host) -> Vec<Value> {
 }
 
 /// Waits until the only worker has the status.
-async fn worker_is(host: &Host, wanted: &str) -> Value {
+pub(crate) async fn worker_is(host: &Host, wanted: &str) -> Value {
     let began = Instant::now();
     loop {
         let found = workers(host).await;

@@ -26,8 +26,8 @@ pub(super) async fn sweep(
     let mut maintained_at: Option<Instant> = None;
     let due = |at: Option<Instant>, every: Duration| at.is_none_or(|at| at.elapsed() >= every);
     while !*shutdown.borrow() {
-        if let Err(error) = wake_tasks(&db, &wake).await {
-            warn!(%error, "waking suspended tasks failed; trying again");
+        if let Err(error) = keep_time(&db, &wake).await {
+            warn!(%error, "suspended and late tasks were not looked after; trying again");
         }
         if due(swept_at, SWEEP_EVERY) {
             swept_at = Some(Instant::now());
@@ -42,6 +42,9 @@ pub(super) async fn sweep(
         }
         if due(maintained_at, MAINTAIN_EVERY) {
             maintained_at = Some(Instant::now());
+            if let Err(error) = db.forget_request_keys().await {
+                warn!(%error, "old request keys were not forgotten; trying again in an hour");
+            }
             match db.maintain_logs(keep_logs).await {
                 Ok(dropped) if dropped.is_empty() => {}
                 Ok(dropped) => info!(?dropped, "log partitions are past their retention and were dropped"),
@@ -55,9 +58,14 @@ pub(super) async fn sweep(
     }
 }
 
-async fn wake_tasks(db: &Db, wake: &Wake) -> Result<(), DbError> {
+/// Wakes what is due, and ends what is late.
+async fn keep_time(db: &Db, wake: &Wake) -> Result<(), DbError> {
     if db.wake_due_tasks().await? > 0 {
         wake.everybody();
+    }
+    let late = db.fail_late_tasks().await?;
+    if late > 0 {
+        warn!(late, "tasks have not ended by their deadline and failed");
     }
     Ok(())
 }

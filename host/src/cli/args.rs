@@ -195,7 +195,7 @@ pub(super) struct CreateArguments {
     /// of the other flags.
     #[arg(long, value_name = "FILE", conflicts_with_all = [
         "title", "description", "task_type", "priority", "risk", "payload", "criteria", "depends_on", "worker",
-        "attempts_max",
+        "attempts_max", "deadline",
     ])]
     pub(super) file: Option<PathBuf>,
     /// What is to be done, in one line.
@@ -226,6 +226,9 @@ pub(super) struct CreateArguments {
     /// How many attempts it gets.
     #[arg(long, value_name = "N")]
     pub(super) attempts_max: Option<u32>,
+    /// Until when it is wanted, for example 2027-01-31T18:00:00Z; what has not ended by then fails.
+    #[arg(long, value_name = "TIME")]
+    pub(super) deadline: Option<String>,
     /// Follow it until it has ended; the exit status is 0 only if it is completed.
     #[arg(long)]
     pub(super) wait: bool,

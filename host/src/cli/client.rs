@@ -8,15 +8,19 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
+use uuid::Uuid;
 
-use super::output::visible;
+use super::output::{note, visible};
 use crate::config::{ClientConfig, Env};
-use crate::http::ProblemBody;
+use crate::http::{KEY_HEADER, ProblemBody};
 
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 const REQUEST_TIME_MAX: Duration = Duration::from_mins(1);
 /// Largest answer that is read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How often a request that creates something is sent where no answer comes, and the pause between.
+const TRIES_MAX: u32 = 3;
+const AGAIN: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Client {
@@ -82,6 +86,24 @@ impl Client {
         self.finish(request).await
     }
 
+    /// Creates something, once: where the answer does not come, the same request is sent again, and the host knows it by
+    /// its key.
+    pub(super) async fn create(&self, path: &[&str], body: &Value) -> anyhow::Result<Answer> {
+        let key = Uuid::new_v4().to_string();
+        let mut tries = 1;
+        loop {
+            let request = self.request(Method::POST, path, &[])?.header(KEY_HEADER, &key).json(body);
+            match self.finish(request).await {
+                Err(error) if tries < TRIES_MAX && error.downcast_ref().is_some_and(Unreachable::was_reached) => {
+                    note(&format!("{error:#}; sending it again"));
+                    tokio::time::sleep(AGAIN).await;
+                    tries += 1;
+                }
+                answered => return answered,
+            }
+        }
+    }
+
     /// Begins an event stream; no time limit, because it lasts as long as the task does.
     pub(super) async fn stream(&self, path: &[&str], after: i64) -> anyhow::Result<Response> {
         let mut request = self.request(Method::GET, path, &[])?.header("accept", "text/event-stream");
@@ -101,14 +123,16 @@ impl Client {
         request.send().await.map_err(|error| {
             let cause = root_cause(&error);
             if error.is_connect() {
-                anyhow!(Unreachable(format!(
+                anyhow!(Unreachable::Unconnected(format!(
                     "no connection to {base}: {cause}; is the host running? start it with `juggernaut dev` or set \
                      JUGGERNAUT_URL"
                 )))
             } else if error.is_timeout() {
-                anyhow!(Unreachable(format!("{base} did not answer in time; look at the host's log, then try again")))
+                anyhow!(Unreachable::Unanswered(format!(
+                    "{base} did not answer in time; look at the host's log, then try again"
+                )))
             } else {
-                anyhow!(Unreachable(format!("the request to {base} failed: {cause}; try again")))
+                anyhow!(Unreachable::Unanswered(format!("the request to {base} failed: {cause}; try again")))
             }
         })
     }
@@ -129,7 +153,11 @@ impl Client {
     async fn read(&self, mut response: Response) -> anyhow::Result<String> {
         let mut bytes = Vec::new();
         let broken = |error: reqwest::Error| {
-            anyhow!(Unreachable(format!("the answer of {} broke off: {}; try again", self.base, root_cause(&error))))
+            anyhow!(Unreachable::Unanswered(format!(
+                "the answer of {} broke off: {}; try again",
+                self.base,
+                root_cause(&error)
+            )))
         };
         while let Some(chunk) = response.chunk().await.map_err(broken)? {
             if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
@@ -143,8 +171,19 @@ impl Client {
 
 /// The host can not be reached now; trying again may help.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct Unreachable(String);
+pub(super) enum Unreachable {
+    #[error("{0}")]
+    Unconnected(String),
+    /// The request may have been received.
+    #[error("{0}")]
+    Unanswered(String),
+}
+
+impl Unreachable {
+    fn was_reached(&self) -> bool {
+        matches!(self, Self::Unanswered(_))
+    }
+}
 
 fn explain(status: StatusCode, problem: &ProblemBody) -> anyhow::Error {
     let ProblemBody { kind: _, title, status: _, detail, instance, errors } = problem;
@@ -153,7 +192,7 @@ fn explain(status: StatusCode, problem: &ProblemBody) -> anyhow::Error {
         fields.map(|error| format!("; {}: {}", visible(&error.field), visible(&error.message))).collect();
     let text = format!("{}: {}{}", visible(title), visible(detail), fields.concat());
     if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS {
-        return anyhow!(Unreachable(text));
+        return anyhow!(Unreachable::Unanswered(text));
     }
     if status.is_server_error() {
         return anyhow!("{text} ({})", visible(instance));

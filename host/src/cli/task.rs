@@ -30,7 +30,7 @@ pub(super) async fn create(client: &Client, create: CreateArguments, output: Out
     if draft.is_array() {
         return create_all(client, &draft, wait, output).await;
     }
-    let answer = client.post(&["tasks"], Some(&draft)).await?;
+    let answer = client.create(&["tasks"], &draft).await?;
     let task: TaskSummary = answer.parse()?;
     if !wait {
         print_change(&answer, &task, "created", output)?;
@@ -49,7 +49,7 @@ async fn create_all(client: &Client, drafts: &Value, wait: bool, output: Output)
     if wait {
         bail!("--wait follows one task, and the file is a list of them; leave --wait out");
     }
-    let answer = client.post(&["tasks", "bulk"], Some(drafts)).await?;
+    let answer = client.create(&["tasks", "bulk"], drafts).await?;
     if output.json {
         output.line(&answer.text)?;
         return Ok(ExitCode::SUCCESS);
@@ -75,6 +75,7 @@ fn draft(create: CreateArguments) -> anyhow::Result<Value> {
         depends_on,
         worker,
         attempts_max,
+        deadline,
         wait: _,
     } = create;
     let mut draft = Map::new();
@@ -91,6 +92,7 @@ fn draft(create: CreateArguments) -> anyhow::Result<Value> {
         ("depends_on", (!depends_on.is_empty()).then(|| json!(depends_on))),
         ("assigned_worker", worker.map(Value::from)),
         ("attempts_max", attempts_max.map(Value::from)),
+        ("deadline_at", deadline.map(Value::from)),
     ];
     draft.extend(fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
     Ok(Value::Object(draft))
@@ -191,6 +193,9 @@ fn describe(task: &TaskDetail) -> Vec<String> {
     field("created", format!("{} by {}", time(summary.created_at), visible(&summary.created_by)));
     field("started", time_or_dash(summary.started_at));
     field("ended", time_or_dash(summary.completed_at));
+    if summary.deadline_at.is_some() {
+        field("deadline", time_or_dash(summary.deadline_at));
+    }
     if let Some(reason) = &summary.approval_reason {
         field("approval", visible(reason));
     }

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::request_keys::{RequestKey, remember};
 use super::tasks::created_event;
 use super::{Db, DbError, approvals};
 use crate::audit::Event;
@@ -28,9 +30,19 @@ struct Stored {
 }
 
 impl Db {
-    /// Adds tasks without dependencies; says where each stands, in their order.
-    pub async fn create_tasks(&self, tasks: &[Admitted], principal: &str) -> Result<Vec<TaskStatus>, DbError> {
+    /// Adds tasks without dependencies; says where each stands, in their order. Fails if there was a request with the
+    /// same key.
+    pub async fn create_tasks(
+        &self,
+        tasks: &[Admitted],
+        principal: &str,
+        key: Option<&RequestKey>,
+    ) -> Result<Vec<TaskStatus>, DbError> {
         let mut tx = self.begin_audited().await?;
+        if let Some(key) = key {
+            let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
+            remember(&mut tx, principal, key, &ids).await?;
+        }
         let stored = insert(&mut tx, tasks, principal).await?;
         log(&mut tx, tasks, &stored, principal).await?;
         let mut events: Vec<Event> = Vec::with_capacity(tasks.len());
@@ -66,6 +78,7 @@ struct Columns {
     risk_reasons: Vec<Value>,
     payloads: Vec<Value>,
     attempts_max: Vec<i32>,
+    deadlines: Vec<Option<OffsetDateTime>>,
 }
 
 impl Columns {
@@ -88,6 +101,7 @@ impl Columns {
             columns.risk_reasons.push(json!(risk_reasons));
             columns.payloads.push(draft.payload.clone());
             columns.attempts_max.push(i32::try_from(draft.attempts_max).unwrap_or(i32::MAX));
+            columns.deadlines.push(draft.deadline_at);
         }
         columns
     }
@@ -97,13 +111,15 @@ async fn insert(tx: &mut PgConnection, tasks: &[Admitted], principal: &str) -> R
     let columns = Columns::of(tasks);
     let rows = sqlx::query!(
         r#"insert into governance_tasks (id, title, description, task_type, status, priority, acceptance_criteria,
-            assigned_worker, requires_approval, approval_reason, risk, risk_reasons, payload, attempts_max, created_by)
+            assigned_worker, requires_approval, approval_reason, risk, risk_reasons, payload, attempts_max, deadline_at,
+            created_by)
         select id, title, description, task_type, status, priority, criteria, worker, start_reason is not null,
-            start_reason, risk, risk_reasons, payload, attempts_max, $14
+            start_reason, risk, risk_reasons, payload, attempts_max, deadline_at, $15
         from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::task_status[], $6::task_priority[],
-                $7::jsonb[], $8::text[], $9::text[], $10::risk_level[], $11::jsonb[], $12::jsonb[], $13::integer[])
+                $7::jsonb[], $8::text[], $9::text[], $10::risk_level[], $11::jsonb[], $12::jsonb[], $13::integer[],
+                $14::timestamptz[])
             with ordinality as task (id, title, description, task_type, status, priority, criteria, worker,
-                start_reason, risk, risk_reasons, payload, attempts_max, number)
+                start_reason, risk, risk_reasons, payload, attempts_max, deadline_at, number)
         order by number
         returning id as "id: TaskId", status as "status: TaskStatus", requires_approval"#,
         &columns.ids,
@@ -119,6 +135,7 @@ async fn insert(tx: &mut PgConnection, tasks: &[Admitted], principal: &str) -> R
         &columns.risk_reasons,
         &columns.payloads,
         &columns.attempts_max,
+        &columns.deadlines as &[Option<OffsetDateTime>],
         principal
     )
     .fetch_all(tx)

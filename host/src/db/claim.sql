@@ -20,6 +20,7 @@ with wanted as (
                 and (t.claim_order, t.id) > (place.created_at, place.id)
                 -- Whoever wrote the row: critical risk, and what requires approval, waits for a person to approve it.
                 and not t.requires_approval
+                and (t.deadline_at is null or t.deadline_at > now())
                 and (t.risk <> 'critical' or task_start_approved(t))
             order by t.claim_order, t.id
             limit $6

@@ -51,6 +51,14 @@ pub enum DbError {
     /// The step's approval was not good any more when it was to be used up. Nothing was written.
     #[error("the approval is not good any more")]
     NotApproved,
+    /// The same request is on record, or about to be.
+    #[error("the same request was made before")]
+    RequestRepeated,
+    #[error(
+        "the key {0:?} was used for another request within the last day; take a new key for each request, and the same one \
+         only to send a request again"
+    )]
+    RequestKeyReused(String),
     #[error("no approval has the id {0}")]
     UnknownApproval(ApprovalId),
     /// Somebody or something was quicker.

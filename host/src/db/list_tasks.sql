@@ -1,6 +1,6 @@
 select id as "id: TaskId", title, task_type, status as "status: TaskStatus", priority as "priority: Priority",
     risk as "risk: Risk", assigned_worker, attempt, attempts_max, blocked_by, requires_approval, approval_reason,
-    error_message, created_by, created_at, started_at, completed_at
+    error_message, created_by, created_at, started_at, completed_at, deadline_at
 from governance_tasks
 where (created_at, id) < ($5::timestamptz, $6::uuid)
     and ($1::task_status is null or status = $1)

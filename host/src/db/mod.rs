@@ -20,6 +20,7 @@ pub mod outcomes;
 pub mod queue;
 pub mod registry;
 pub mod replay;
+pub mod request_keys;
 pub mod steps;
 pub mod sweep;
 pub mod task_types;

@@ -46,6 +46,49 @@ impl Db {
         Ok(count)
     }
 
+    /// Ends tasks whose deadline has passed; a run that is under way loses its claim with that. Returns how many.
+    pub async fn fail_late_tasks(&self) -> Result<u64, DbError> {
+        let mut tx = self.begin_audited().await?;
+        let failed = sqlx::query!(
+            r#"with late as (
+                   select id, status, assigned_worker from governance_tasks
+                   where deadline_at <= now() and status in ('pending', 'in_progress', 'waiting_approval', 'suspended')
+                   order by deadline_at limit $1 for update skip locked
+               ), failed as (
+                   update governance_tasks as t
+                   set status = 'failed', completed_at = now(),
+                       error_message = format('its deadline, %s, has passed', t.deadline_at)
+                   from late where t.id = late.id
+                   returning t.id, t.attempt, t.error_message, late.status as "from", late.assigned_worker
+               ), logged as (
+                   insert into execution_logs (task_id, worker_id, attempt, action, level, message, error_data)
+                   select id, case when "from" = 'in_progress' then assigned_worker end, attempt, 'task_error', 'error',
+                       format('Task failed: %s', error_message),
+                       jsonb_build_object('error_type', 'DeadlinePassed', 'details', error_message)
+                   from failed
+               )
+               select id, attempt, "from" as "from: TaskStatus" from failed"#,
+            ROWS_MAX,
+        )
+        .fetch_all(&mut **tx)
+        .await?;
+        let ids: Vec<_> = failed.iter().map(|task| task.id).collect();
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let mut events: Vec<_> = failed
+            .into_iter()
+            .map(|task| {
+                let details = json!({ "attempt": task.attempt, "from": task.from, "cause": "DeadlinePassed" });
+                Event::moved(EventKind::TaskFailed, TaskId(task.id), TaskStatus::Failed, Event::HOST, details)
+            })
+            .collect();
+        // What waited for an approval waits no more: the trigger closed it.
+        events.extend(changed(&mut tx, &ids).await?);
+        tx.commit(events).await?;
+        Ok(ids.len() as u64)
+    }
+
     /// Takes back tasks whose lease ran out, and marks workers that have been silent for 5 minutes. One host at a
     /// time does it; the others find the lock taken and return at once.
     pub async fn sweep(&self) -> Result<Swept, DbError> {

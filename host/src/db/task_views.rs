@@ -35,6 +35,9 @@ pub struct TaskSummary {
     pub started_at: Option<OffsetDateTime>,
     #[serde(with = "rfc3339::option")]
     pub completed_at: Option<OffsetDateTime>,
+    /// What has not ended by then fails.
+    #[serde(with = "rfc3339::option")]
+    pub deadline_at: Option<OffsetDateTime>,
 }
 
 /// A task that must be completed first.

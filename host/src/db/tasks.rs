@@ -3,8 +3,10 @@
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use sqlx::{PgConnection, Postgres, Transaction};
+use time::OffsetDateTime;
 
 use super::logs::{LogEntry, append};
+use super::request_keys::{RequestKey, remember};
 use super::task_views::{Dependency, RunView, TaskContent, TaskCursor, TaskDetail, TaskFilter, TaskSummary};
 use super::{Db, DbError, approvals, rows};
 use crate::audit::{Event, EventKind};
@@ -25,15 +27,19 @@ fn waiting_status(needs_approval: bool, blocked_by: i32) -> TaskStatus {
 }
 
 impl Db {
-    /// Adds a task and its dependencies, and says where it stands.
+    /// Adds a task and its dependencies, and says where it stands. Fails if there was a request with the same key.
     pub async fn create_task(
         &self,
         id: TaskId,
         task: &NewTask,
         treatment: &Treatment,
         principal: &str,
+        key: Option<&RequestKey>,
     ) -> Result<TaskSummary, DbError> {
         let mut tx = self.begin_audited().await?;
+        if let Some(key) = key {
+            remember(&mut tx, principal, key, &[id]).await?;
+        }
         let depends_on = distinct(&task.draft().depends_on);
         let blocked_by = lock_dependencies(&mut tx, &depends_on).await?;
         insert(&mut tx, id, task, treatment, blocked_by, principal).await?;
@@ -154,7 +160,7 @@ impl Db {
     /// Gives a task that ended without success one more attempt. What it waited for before, it waits for again.
     pub async fn retry_task(&self, id: TaskId, principal: &str) -> Result<TaskSummary, DbError> {
         let mut tx = self.begin_audited().await?;
-        let Locked { status: from, .. } = lock(&mut tx, id).await?;
+        let Locked { status: from, late, .. } = lock(&mut tx, id).await?;
         match from {
             TaskStatus::Failed | TaskStatus::Cancelled | TaskStatus::DeadLetter => {}
             TaskStatus::Pending
@@ -185,10 +191,11 @@ impl Db {
         if to == TaskStatus::WaitingApproval {
             approvals::ask_start(&mut tx, id, self.approvals.lifetime).await?;
         }
-        log(&mut tx, id, "task_retried", format!("Task retried by {principal}, was {from}, is {to}"), principal)
-            .await?;
+        let lifted = if late { "; its deadline has passed and is lifted" } else { "" };
+        let message = format!("Task retried by {principal}, was {from}, is {to}{lifted}");
+        log(&mut tx, id, "task_retried", message, principal).await?;
         let summary = summary(&mut tx, id).await?;
-        let details = json!({ "from": from, "attempt": summary.attempt });
+        let details = json!({ "from": from, "attempt": summary.attempt, "deadline_lifted": late });
         let mut events = vec![Event::moved(EventKind::TaskRetried, id, summary.status, principal, details)];
         events.extend(approvals::changed(&mut tx, &[id.0]).await?);
         tx.commit(events).await?;
@@ -211,7 +218,7 @@ pub(super) fn created_event(
         "title": draft.title, "task_type": draft.task_type, "declared_risk": draft.risk,
         "risk": treatment.risk, "risk_reasons": treatment.risk_reasons, "policies": treatment.policies, "priority": draft.priority,
         "assigned_worker": draft.assigned_worker, "requires_approval": requires_approval,
-        "depends_on": draft.depends_on, "payload_sha256": sha256(draft.payload.to_string()),
+        "depends_on": draft.depends_on, "deadline_at": draft.deadline_at.map(OffsetDateTime::unix_timestamp), "payload_sha256": sha256(draft.payload.to_string()),
         "criteria_sha256": sha256(draft.acceptance_criteria.to_string()),
     });
     Event::moved(EventKind::TaskCreated, id, status, principal, details)
@@ -259,8 +266,8 @@ async fn insert(
     sqlx::query!(
         "insert into governance_tasks (id, title, description, task_type, status, priority, acceptance_criteria,
             assigned_worker, requires_approval, approval_reason, risk, payload, created_by, attempts_max, blocked_by,
-            risk_reasons)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+            risk_reasons, deadline_at)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
         id as TaskId,
         draft.title,
         draft.description,
@@ -276,7 +283,8 @@ async fn insert(
         principal,
         i32::try_from(draft.attempts_max).unwrap_or(i32::MAX),
         blocked_by,
-        json!(risk_reasons)
+        json!(risk_reasons),
+        draft.deadline_at
     )
     .execute(&mut **tx)
     .await?;
@@ -293,7 +301,8 @@ async fn requeue(tx: &mut Transaction<'_, Postgres>, id: TaskId) -> Result<(), D
             attempts_max = greatest(attempts_max, least(attempt + 1, 100)),
             leases_lost = 0, lease_expires_at = null, completed_at = null, evidence = null, completion_evidence = null,
             assigned_worker = case when started_at is null then assigned_worker else requested_worker end,
-            started_at = null
+            started_at = null,
+            deadline_at = case when deadline_at > now() then deadline_at end
         from (
             select exists (
                 select from task_steps s join governance_tasks t on t.id = s.task_id and t.attempt = s.attempt
@@ -314,12 +323,15 @@ struct Locked {
     risk: Risk,
     blocked_by: i32,
     requires_approval: bool,
+    /// Its deadline has passed.
+    late: bool,
 }
 
 async fn lock(tx: &mut Transaction<'_, Postgres>, id: TaskId) -> Result<Locked, DbError> {
     sqlx::query_as!(
         Locked,
-        r#"select status as "status: TaskStatus", risk as "risk: Risk", blocked_by, requires_approval
+        r#"select status as "status: TaskStatus", risk as "risk: Risk", blocked_by, requires_approval,
+            coalesce(deadline_at <= now(), false) as "late!"
         from governance_tasks where id = $1 for update"#,
         id as TaskId
     )
@@ -333,7 +345,7 @@ async fn summary(tx: &mut PgConnection, id: TaskId) -> Result<TaskSummary, DbErr
         TaskSummary,
         r#"select id as "id: TaskId", title, task_type, status as "status: TaskStatus",
             priority as "priority: Priority", risk as "risk: Risk", assigned_worker, attempt, attempts_max, blocked_by,
-            requires_approval, approval_reason, error_message, created_by, created_at, started_at, completed_at
+            requires_approval, approval_reason, error_message, created_by, created_at, started_at, completed_at, deadline_at
         from governance_tasks where id = $1"#,
         id as TaskId
     )

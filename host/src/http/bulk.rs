@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
+use axum::response::{AppendHeaders, IntoResponse as _, Response};
 use serde::Serialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -11,6 +12,7 @@ use utoipa::ToSchema;
 use super::ApiState;
 use super::access::{ChangeTasks, May};
 use super::extract::read_json;
+use super::idempotency::{IdempotencyKey, REPLAYED_HEADER, created_before, first_or_before};
 use super::problem::Problem;
 use super::tasks::refused;
 use crate::db::bulk::Admitted;
@@ -33,15 +35,23 @@ pub struct CreatedTasks {
 ///
 /// All or nothing: where one of them is not valid or not permitted, none is created, and the problem names its place in
 /// the list, counted from 0. The tasks are claimed in this order where nothing else tells them apart. They can have no
-/// `depends_on`. The body has at most 8 MiB.
+/// `depends_on`. The body has at most 8 MiB. `Idempotency-Key` is as for a single task.
 #[utoipa::path(post, path = "/tasks/bulk", tag = "tasks", request_body = Vec<TaskDraft>,
-    responses((status = 201, description = "Created", body = CreatedTasks)))]
+    params(("Idempotency-Key" = Option<String>, Header, description = "To send the request again")),
+    responses((status = 201, description = "Created", body = CreatedTasks),
+        (status = 200, description = "Created by the same request before", body = CreatedTasks,
+            headers(("Idempotency-Replayed" = bool)))))]
 pub(super) async fn create_tasks(
     State(state): State<ApiState>,
     caller: May<ChangeTasks>,
+    key: IdempotencyKey,
     DraftList(drafts): DraftList,
-) -> Result<(StatusCode, Json<CreatedTasks>), Problem> {
+) -> Result<Response, Problem> {
     let principal = &caller.principal.name;
+    let key = key.of(&drafts)?;
+    if let Some(before) = created_before(&state.db, principal, key.as_ref()).await? {
+        return Ok(again(before));
+    }
     let tasks = validate(&state, drafts).await?;
     let (policies, creator) = (state.policies.clone(), principal.clone());
     // A thousand decisions are tens of milliseconds, in which other requests want to be served.
@@ -50,12 +60,21 @@ pub(super) async fn create_tasks(
         Ok(admitted) => admitted,
         Err((index, denied)) => return Err(refused(&state, principal, denied).await.of_entry(index)),
     };
-    let statuses = state.db.create_tasks(&admitted, principal).await?;
+    let created = state.db.create_tasks(&admitted, principal, key.as_ref()).await;
+    let statuses = match first_or_before(&state.db, principal, key.as_ref(), created).await? {
+        Ok(statuses) => statuses,
+        Err(before) => return Ok(again(before)),
+    };
     if statuses.contains(&TaskStatus::Pending) {
         state.wake.everybody();
     }
     let ids = admitted.iter().map(|task| task.id).collect();
-    Ok((StatusCode::CREATED, Json(CreatedTasks { ids })))
+    Ok((StatusCode::CREATED, Json(CreatedTasks { ids })).into_response())
+}
+
+/// The tasks that the same request created before.
+fn again(ids: Vec<TaskId>) -> Response {
+    (StatusCode::OK, AppendHeaders([(REPLAYED_HEADER, "true")]), Json(CreatedTasks { ids })).into_response()
 }
 
 async fn validate(state: &ApiState, drafts: Vec<TaskDraft>) -> Result<Vec<NewTask>, Problem> {

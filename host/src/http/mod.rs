@@ -14,6 +14,7 @@ mod document;
 mod edge;
 mod extract;
 mod health;
+mod idempotency;
 mod logs;
 mod problem;
 mod stream;
@@ -43,6 +44,7 @@ pub use access::{Permission, allows};
 pub use approvals::{Approval, ApprovalPage, Denial};
 pub use bulk::{BULK_BODY_BYTES_MAX, BULK_TASKS_MAX, CreatedTasks};
 pub use cursor::Page;
+pub(crate) use idempotency::KEY_HEADER;
 pub use problem::{FieldError, ProblemBody};
 pub use tokens::{CreatedToken, TokenDraft};
 

@@ -151,6 +151,13 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "invalid-query", "Invalid query", detail)
     }
 
+    pub(super) fn bad_key(chars_max: usize) -> Self {
+        let detail = format!(
+            "The header Idempotency-Key must be one, of 1 to {chars_max} visible ASCII characters without spaces"
+        );
+        Self::bad_request(StatusCode::BAD_REQUEST, detail)
+    }
+
     pub(super) fn bad_request(status: StatusCode, detail: impl Into<String>) -> Self {
         Self::new(status, "bad-request", "Bad request", detail)
     }
@@ -229,13 +236,17 @@ impl From<DbError> for Problem {
             DbError::InvalidPrincipal => Self::invalid_field("principal", "is not a principal's name", text),
             DbError::ReservedPrincipal(_) => Self::invalid_field("principal", "is reserved", text),
             DbError::NulCharacter => Self::bad_request(StatusCode::BAD_REQUEST, text),
-            DbError::WrongStatus { .. }
+            DbError::RequestRepeated
+            | DbError::WrongStatus { .. }
             | DbError::ApprovalDecided { .. }
             | DbError::ApprovalVoid { .. }
             | DbError::Transition(_)
             | DbError::NoEvidence
             | DbError::AmbiguousToken(_)
             | DbError::SettledAlert(_) => Self::conflict(text),
+            DbError::RequestKeyReused(_) => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", "Idempotency key reused", text)
+            }
             // The driver's words may name addresses, so they go to the log alone.
             DbError::Unavailable(_) => Self::unavailable("The database does not answer; try again").with_cause(text),
             DbError::AuditRefused(_) => {

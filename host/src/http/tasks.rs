@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
-use axum::response::{AppendHeaders, IntoResponse};
+use axum::response::{AppendHeaders, IntoResponse as _, Response};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 use utoipa::IntoParams;
@@ -15,7 +15,9 @@ use super::ApiState;
 use super::access::{ChangeTasks, May, Read};
 use super::cursor::{Page, decode, encode};
 use super::extract::{ApiJson, ApiQuery, TaskPath, page_limit};
+use super::idempotency::{IdempotencyKey, REPLAYED_HEADER, created_before, first_or_before};
 use super::problem::Problem;
+use crate::db::DbError;
 use crate::db::task_views::{TaskCursor, TaskDetail, TaskFilter, TaskSummary};
 use crate::journal;
 use crate::policy::{self, Admission};
@@ -37,23 +39,52 @@ fn wake(state: &ApiState, task: &TaskSummary) {
 ///
 /// Critical risk waits for approval, open dependencies suspend; otherwise the task is claimable at once. High risk runs
 /// until a call that matters, and waits there.
+///
+/// A client that got no answer can send the same request again with the same `Idempotency-Key`, of its choice (1 to 200
+/// visible ASCII characters, a new one for each request): within a day it is answered with the task that the first one
+/// created.
 #[utoipa::path(post, path = "/tasks", tag = "tasks", request_body = TaskDraft,
-    responses((status = 201, description = "Created", body = TaskSummary,
-        headers(("Location" = String, description = "Path of the task")))))]
+    params(("Idempotency-Key" = Option<String>, Header, description = "To send the request again: see above")),
+    responses(
+        (status = 201, description = "Created", body = TaskSummary,
+            headers(("Location" = String, description = "Path of the task"))),
+        (status = 200, description = "Created by the same request before, as it is now", body = TaskSummary,
+            headers(("Location" = String, description = "Path of the task"), ("Idempotency-Replayed" = bool)))))]
 pub(super) async fn create_task(
     State(state): State<ApiState>,
     caller: May<ChangeTasks>,
+    key: IdempotencyKey,
     ApiJson(draft): ApiJson<TaskDraft>,
-) -> Result<impl IntoResponse, Problem> {
+) -> Result<Response, Problem> {
+    let (creator, key) = (&caller.principal.name, key.of(&draft)?);
+    if let Some(before) = created_before(&state.db, creator, key.as_ref()).await? {
+        return again(&state, &before).await;
+    }
     let (task, id) = (NewTask::admit(draft)?, TaskId::generate());
-    let (task, admission) = match admitted(&state, &caller.principal.name, id, task).await? {
+    let (task, admission) = match admitted(&state, creator, id, task).await? {
         (task, Ok(admission)) => (task, admission),
-        (_, Err(denied)) => return Err(refused(&state, &caller.principal.name, denied).await),
+        (_, Err(denied)) => return Err(refused(&state, creator, denied).await),
     };
-    let task = state.db.create_task(id, &task, &admission.treatment(), &caller.principal.name).await?;
-    wake(&state, &task);
-    let location = format!("/api/v1/tasks/{}", task.id);
-    Ok((StatusCode::CREATED, AppendHeaders([(LOCATION, location)]), Json(task)))
+    let created = state.db.create_task(id, &task, &admission.treatment(), creator, key.as_ref()).await;
+    match first_or_before(&state.db, creator, key.as_ref(), created).await? {
+        Ok(task) => {
+            wake(&state, &task);
+            Ok((StatusCode::CREATED, AppendHeaders([(LOCATION, path_of(id))]), Json(task)).into_response())
+        }
+        Err(before) => again(&state, &before).await,
+    }
+}
+
+fn path_of(id: TaskId) -> String {
+    format!("/api/v1/tasks/{id}")
+}
+
+/// The task that the same request created before.
+async fn again(state: &ApiState, before: &[TaskId]) -> Result<Response, Problem> {
+    let [id] = *before else { return Err(DbError::Corrupt("request_keys").into()) };
+    let task = state.db.task(id).await?.summary;
+    let headers = AppendHeaders([(LOCATION, path_of(id)), (REPLAYED_HEADER, "true".to_owned())]);
+    Ok((StatusCode::OK, headers, Json(task)).into_response())
 }
 
 /// Asks policy apart from the threads that serve everybody: a payload may hold megabytes that have to be read.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use time::OffsetDateTime;
 
 use super::{Criterion, Priority, Risk, TaskId};
 
@@ -48,6 +49,9 @@ pub struct TaskDraft {
     /// How many attempts it gets, 1 to 100; 3 if unset.
     #[serde(default = "three")]
     pub attempts_max: u32,
+    /// Until when it is wanted, in RFC 3339; what has not ended by then fails. As long as it takes if unset.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub deadline_at: Option<OffsetDateTime>,
 }
 
 fn medium() -> Priority {
@@ -125,6 +129,9 @@ impl NewTask {
         }
         if draft.attempts_max == 0 || draft.attempts_max > limits::ATTEMPTS_MAX {
             return Err(invalid("attempts_max", format!("must be 1 to {}", limits::ATTEMPTS_MAX)));
+        }
+        if draft.deadline_at.is_some_and(|deadline| deadline <= OffsetDateTime::now_utc()) {
+            return Err(invalid("deadline_at", "has passed; name a later time, or none"));
         }
         Ok(Self { draft, criteria })
     }

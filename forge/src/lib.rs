@@ -3,10 +3,10 @@
 //! # What it is
 //! Real branches, commits, squash merges and conflicts, in bare repositories `ROOT/<owner>/<name>.git` that plain
 //! `git log` can read, behind GitHub's paths, status codes, field names and error texts. What GitHub knows beside git
-//! (pull requests, check runs) lies in `ROOT/<owner>/<name>.git/forge/*.json`; a restarted forge still knows it.
+//! (pull requests, check runs, runs of workflows) lies in `ROOT/<owner>/<name>.git/forge/*.json`; a restarted forge still knows it.
 //!
 //! # What it is not
-//! Not a git host: no push or fetch over HTTP (use the directory as a remote), no forks, reviews, issues, protected
+//! No workflow is ever run: a run of one is what a test says of it. Not a git host: no push or fetch over HTTP (use the directory as a remote), no forks, reviews, issues, protected
 //! branches, webhooks or GraphQL, no conditional requests. Not for anybody but the tests of this machine: it listens on
 //! loopback only, and every token may do everything, also write check runs (on GitHub only Apps may). The rate limit is
 //! reported and never enforced. A pull request's `mergeable` is known at once, and its base follows the branch.
@@ -32,6 +32,8 @@
 //! | --- | --- |
 //! | `POST /_forge/repos` → 201 | `{"owner": "octo", "name": "hello", "default_branch": "main", "files": {"README.md": "text", "logo": {"base64": "AAEC"}}}`, or `"directory": "/abs/path"` in place of `files` |
 //! | `PUT /_forge/repos/{owner}/{name}/check-policies` → 204 | `[{"branches": "feature/*", "name": "ci", "conclusion": "success", "after_ms": 500}]`: every new head commit there gets this check run, queued, then completed |
+//! | `PUT /_forge/repos/{owner}/{name}/workflow-policies` → 204 | `[{"workflow": "deploy.yml", "conclusion": "success", "after_ms": 500, "details": true}]`: dispatched runs of it end so, by themselves; without one they stay queued. `"details": false`: the answer to a dispatch is 204 without the run, as of older servers |
+//! | `PATCH /_forge/repos/{owner}/{name}/runs/{id}` → 200 | `{"status": "in_progress", "conclusion": null}`: the run from here on |
 //! | `POST /_forge/tokens` → 201 | `{"login": "alice", "token": "…"}`: a second user, kept over restarts as a digest |
 //! | `GET /_forge/requests?method=&path=` | answers `{"total_count": n, "requests": [{"id", "method", "path", "query", "token": true, "status": 201, "fault": null, "at"}]}`; status is null while a request runs and if it is never answered; the last 20,000 are kept. `DELETE` forgets them |
 //! | `POST /_forge/faults` → 201 | `{"target": {…}, "fault": {"kind": "status", "status": 502, "headers": {"retry-after": "1"}, "body": {"message": "…"}}}`; `GET` lists, `DELETE` removes all, `DELETE /_forge/faults/{id}` one |

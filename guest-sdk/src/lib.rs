@@ -109,10 +109,41 @@ pub mod http_fetch {
     }
 }
 
-/// Sending to the web.
+/// Sending to the web: what changes something elsewhere.
+///
+/// ```
+/// use juggernaut_guest::{Assignment, Check, Evidence, Failure, http_send, task};
+///
+/// fn run(given: Assignment) -> Result<Evidence, Failure> {
+///     let body = serde_json::json!({ "text": format!("{} has begun", given.title) });
+///     let answer = http_send::post_json("https://hooks.example.org/v1/notes", &body)?;
+///     let step = task::last_step().unwrap_or_default();
+///     let status = answer.status.to_string();
+///     Ok(Evidence::verification_report([Check::value("noted", step, "/ok/status", "201", status)]))
+/// }
+/// # juggernaut_guest::role!(run);
+/// # fn main() {}
+/// ```
+///
+/// Whatever status it has, an answer is an answer: [`send`] succeeds with it, and redirects are not followed. An
+/// [`Error::Unavailable`](crate::Error::Unavailable) says that nothing was sent; sending again is the role's own decision.
+/// Where nobody knows what became of the request the role is not told at all: the host sends it again under the same
+/// `Idempotency-Key` to a target with `idempotent = true`, and otherwise fails the task for a person to find out.
+///
+/// Each attempt of a task begins anew, and sends again what an earlier one has sent, under another key. After a call that
+/// must not happen twice, fail with [`Failure::final_`](crate::Failure::final_).
 #[cfg(feature = "http-send")]
 pub mod http_send {
     pub use crate::bindings::juggernaut::host::http_send::*;
+
+    use crate::Error;
+
+    /// A POST of JSON.
+    pub fn post_json(url: impl Into<String>, body: &impl serde::Serialize) -> Result<Response, Error> {
+        let body = serde_json::to_vec(body).map_err(|error| Error::Invalid(error.to_string()))?;
+        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        send(&Request { method: Method::Post, url: url.into(), headers, body })
+    }
 }
 
 /// Asking a language model.
@@ -181,10 +212,53 @@ pub mod recommendations {
     pub use crate::bindings::juggernaut::host::recommendations::*;
 }
 
-/// Starting workflows and following them.
+/// Starting workflows of GitHub Actions, and following them.
+///
+/// ```
+/// use std::time::Duration;
+/// use juggernaut_guest::{Assignment, Check, Evidence, Failure, deploy, task};
+///
+/// fn run(_: Assignment) -> Result<Evidence, Failure> {
+///     // Waits here until a person has approved exactly this.
+///     let run = deploy::dispatch("demo/sample", "deploy.yml", "main", &[("target".to_owned(), "staging".to_owned())])?;
+///     let run = deploy::follow("demo/sample", run.id, Duration::from_secs(30), 60)?;
+///     let step = task::last_step().unwrap_or_default();
+///     let ended = run.conclusion.unwrap_or_default();
+///     if ended != "success" {
+///         return Err(Failure::final_(format!("{} ended as {ended}", run.url)));
+///     }
+///     Ok(Evidence::verification_report([Check::value("deployed", step, "/ok/conclusion", "success", ended)]))
+/// }
+/// # juggernaut_guest::role!(run);
+/// # fn main() {}
+/// ```
+///
+/// A dispatch is made once at most. Where its answer is lost the host looks for the run; it finds it surely where the workflow
+/// has an input `juggernaut_step` and puts it into its `run-name`, and otherwise only while nobody else starts the same one.
 #[cfg(feature = "deploy")]
 pub mod deploy {
     pub use crate::bindings::juggernaut::host::deploy::*;
+
+    /// Looks at a run until it is completed, with a pause between two looks in which this run of the role is suspended.
+    /// `Unavailable` where it is not completed by the last look.
+    #[cfg(feature = "timer")]
+    pub fn follow(
+        repository: &str,
+        id: u64,
+        pause: std::time::Duration,
+        looks_max: u32,
+    ) -> Result<WorkflowRun, crate::Error> {
+        for look in 1..=looks_max {
+            let run = get_run(repository, id)?;
+            if run.status == "completed" {
+                return Ok(run);
+            }
+            if look < looks_max {
+                crate::timer::sleep(pause)?;
+            }
+        }
+        Err(crate::Error::Unavailable(format!("run {id} of {repository} is not completed after {looks_max} looks")))
+    }
 }
 
 /// Makes a function the role: `fn(Assignment) -> Result<Evidence, Failure>`.

@@ -16,7 +16,7 @@ const AT_ONCE: usize = 4;
 const SIGKILL: i32 = 9;
 
 /// A host that ends itself at this point, with one task. Returns once it has.
-async fn died(options: Options, at: &str, draft: Value) -> (Host, String) {
+pub(crate) async fn died(options: Options, at: &str, draft: Value) -> (Host, String) {
     assert!(
         juggernaut::crash::VERSION.contains("crash points"),
         "these tests need debug assertions; run them in the dev profile"
@@ -27,7 +27,7 @@ async fn died(options: Options, at: &str, draft: Value) -> (Host, String) {
     (host, task)
 }
 
-async fn killed_itself(host: &mut Host, at: &str) {
+pub(crate) async fn killed_itself(host: &mut Host, at: &str) {
     let status = host.processes()[0].ended().await;
     assert_eq!(status.signal(), Some(SIGKILL), "{at}: {status}\n{}", host.stderr());
     let began = Instant::now();
@@ -39,7 +39,7 @@ async fn killed_itself(host: &mut Host, at: &str) {
 }
 
 /// A host without crash points, to which the time that the dead one's lease still had is not worth waiting for.
-async fn restarted(host: &mut Host) {
+pub(crate) async fn restarted(host: &mut Host) {
     leases_run_out(host).await;
     host.restart_with(&[("JUGGERNAUT_CRASH_AT", "")]).await;
 }

@@ -13,7 +13,7 @@ const POLL: Duration = Duration::from_millis(100);
 const HANG_LIMIT: Duration = Duration::from_mins(3);
 
 /// The pause before a run looks again is not worth waiting for.
-async fn wakes(host: &Host) {
+pub(crate) async fn wakes(host: &Host) {
     let query = "update governance_tasks set wake_at = now() where status = 'suspended' and wake_at > now()";
     sqlx::query(query).execute(&host.db()).await.unwrap();
 }

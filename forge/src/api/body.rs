@@ -72,6 +72,15 @@ impl Fields {
         }
     }
 
+    /// All of them, which must be strings.
+    pub(super) fn texts(&self) -> Result<Vec<(String, String)>, ApiError> {
+        let text = |(name, value): (&String, &Value)| match value {
+            Value::String(text) => Ok((name.clone(), text.clone())),
+            other => Err(wrong_type(name, other, "a string")),
+        };
+        self.0.iter().map(text).collect()
+    }
+
     /// A string out of a fixed set.
     pub(super) fn choice<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ApiError> {
         let Some(text) = self.text(name)? else {

@@ -16,6 +16,7 @@ mod pulls;
 mod refs;
 mod repos;
 mod trees;
+mod workflows;
 
 use std::sync::Arc;
 
@@ -54,6 +55,7 @@ fn github() -> Router<Arc<App>> {
     let at = |path: &str| format!("{R}{path}");
     Router::new()
         .route("/rate_limit", get(repos::rate_limit))
+        .route("/user", get(workflows::user))
         .route(R, get(repos::get))
         .route(&at("/git/ref/{*ref}"), get(refs::get))
         .route(&at("/git/matching-refs/{*ref}"), get(refs::matching))
@@ -73,12 +75,17 @@ fn github() -> Router<Arc<App>> {
         .route(&at("/check-runs"), post(checks::create))
         .route(&at("/check-runs/{id}"), get(checks::get).patch(checks::update))
         .route(&at("/compare/{*basehead}"), get(compare::get))
+        .route(&at("/actions/workflows/{workflow}/dispatches"), post(workflows::dispatch))
+        .route(&at("/actions/workflows/{workflow}/runs"), get(workflows::list))
+        .route(&at("/actions/runs/{id}"), get(workflows::get))
 }
 
 fn control() -> Router<Arc<App>> {
     Router::new()
         .route("/_forge/repos", post(admin::create_repository))
         .route("/_forge/repos/{owner}/{repo}/check-policies", put(admin::set_check_policies))
+        .route("/_forge/repos/{owner}/{repo}/workflow-policies", put(workflows::set_policies))
+        .route("/_forge/repos/{owner}/{repo}/runs/{id}", patch(workflows::change))
         .route("/_forge/tokens", post(admin::add_token))
         .route("/_forge/requests", get(admin::requests).delete(admin::forget_requests))
         .route("/_forge/faults", get(admin::faults).post(admin::add_fault).delete(admin::remove_faults))

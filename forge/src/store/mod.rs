@@ -1,4 +1,5 @@
-//! Bare git repositories below one directory, and what GitHub knows beside git: pull requests and check runs.
+//! Bare git repositories below one directory, and what GitHub knows beside git: pull requests, check runs and runs of
+//! workflows.
 //!
 //! Invariant: every change of a repository happens inside [`Store::locked`], so changes of one repository are in
 //! sequence; reading takes no lock. All of it blocks: call it from a blocking thread only.
@@ -14,6 +15,7 @@ mod pulls;
 mod refs;
 mod seed;
 mod trees;
+mod workflows;
 
 use std::collections::HashMap;
 use std::fs;
@@ -35,6 +37,7 @@ pub(crate) use pulls::{NewPull, Pull, PullChange, PullView};
 pub(crate) use refs::NamedRef;
 pub(crate) use seed::Content;
 pub(crate) use trees::{Entry, Found};
+pub(crate) use workflows::{Dispatch, RunChange, RunStatus, WorkflowPolicy, WorkflowRun};
 
 use crate::error::StoreError;
 
@@ -60,6 +63,8 @@ pub(crate) struct Meta {
     pub(crate) default_branch: String,
     pub(crate) created_at: String,
     pub(crate) check_policies: Vec<CheckPolicy>,
+    #[serde(default)]
+    pub(crate) workflow_policies: Vec<WorkflowPolicy>,
 }
 
 impl Store {
@@ -112,6 +117,12 @@ impl Repo {
     pub(crate) fn set_check_policies(&self, policies: Vec<CheckPolicy>) -> Result<(), StoreError> {
         let mut meta = self.meta()?;
         meta.check_policies = policies;
+        self.write("repository", &meta)
+    }
+
+    pub(crate) fn set_workflow_policies(&self, policies: Vec<WorkflowPolicy>) -> Result<(), StoreError> {
+        let mut meta = self.meta()?;
+        meta.workflow_policies = policies;
         self.write("repository", &meta)
     }
 

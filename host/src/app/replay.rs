@@ -94,6 +94,7 @@ pub async fn replay(db: &Db, wanted: &Replay<'_>) -> Result<Replayed> {
         log_lines: 0,
         started_at: recorded.started_at,
         own_commits: Vec::new(),
+        own_runs: Vec::new(),
         recorder: sender,
         act_until,
         mode: RunMode::Replay,

@@ -68,7 +68,7 @@ names! {
         "seconds, 0 to 3600", Some("30"), "30", false;
     JUGGERNAUT_LOG_RETENTION_DAYS: "How long the execution log is kept",
         "days, 1 to 36500", Some("90"), "90", false;
-    JUGGERNAUT_EGRESS_LOOPBACK: "Whether roles may fetch from this machine: for development and tests alone, on a server it opens what listens there",
+    JUGGERNAUT_EGRESS_LOOPBACK: "Whether roles may fetch from this machine and send to it: for development and tests alone, on a server it opens what listens there",
         "allow or refuse", Some("refuse"), "refuse", false;
     JUGGERNAUT_APPROVAL_HOURS: "How long an approval waits for a decision, and for being used after it",
         "hours, 1 to 720", Some("24"), "24", false;

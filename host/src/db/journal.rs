@@ -6,7 +6,8 @@ use super::{Db, DbError};
 use crate::approval::Use;
 use crate::audit::{Event, EventKind};
 use crate::journal::{Alert, Effect, LogLine, Outcome, Raised, Step};
-use crate::repo::Sha;
+use crate::policy::OwnRun;
+use crate::repo::{Branch, Repository, Sha};
 use crate::task::{Attempt, Lease, Risk, TaskId, WorkerId};
 
 /// Whose run writes, and by which claim.
@@ -135,5 +136,31 @@ impl Db {
         .fetch_all(self.pool())
         .await?;
         rows.iter().map(|sha| Sha::parse(sha).map_err(|_| DbError::corrupt("result"))).collect()
+    }
+
+    /// Runs of workflows that calls of a task dispatched, in any attempt.
+    pub async fn runs_of_task(&self, task: TaskId) -> Result<Vec<OwnRun>, DbError> {
+        let rows = sqlx::query!(
+            r#"select result -> 'ok' ->> 'repository' as "repository!", result -> 'ok' ->> 'workflow' as "workflow!",
+                      result -> 'ok' ->> 'branch' as "branch!", result -> 'ok' ->> 'id' as "id!"
+               from task_steps
+               where task_id = $1 and interface = 'deploy' and function = 'dispatch'
+                   and result -> 'ok' ->> 'id' is not null
+               order by attempt, position"#,
+            task.0,
+        )
+        .fetch_all(self.pool())
+        .await?;
+        let corrupt = || DbError::corrupt("result");
+        rows.into_iter()
+            .map(|row| {
+                Ok(OwnRun {
+                    repository: Repository::parse(&row.repository).map_err(|_| corrupt())?,
+                    workflow: row.workflow,
+                    branch: Branch::parse(&row.branch).map_err(|_| corrupt())?,
+                    id: row.id.parse().map_err(|_| corrupt())?,
+                })
+            })
+            .collect()
     }
 }

@@ -19,6 +19,10 @@ const SENT: &[HeaderName] =
 /// What a role is given of an answer.
 const GIVEN: &[HeaderName] =
     &[header::CONTENT_TYPE, header::ETAG, header::LAST_MODIFIED, header::LINK, header::RETRY_AFTER];
+/// The same where something is changed.
+const SENT_WITH_BODY: &[HeaderName] = &[header::ACCEPT, header::CONTENT_TYPE, header::IF_MATCH];
+const GIVEN_OF_SENDING: &[HeaderName] =
+    &[header::CONTENT_TYPE, header::ETAG, header::LOCATION, header::RETRY_AFTER];
 
 /// Headers of a role's request, checked.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +32,15 @@ impl RequestHeaders {
     /// Malformed ones are `Invalid` before any is `Denied`: a refusal is journalled with what it refused, which is
     /// then visible ASCII.
     pub fn check(given: &[(String, String)]) -> Result<Self, FetchError> {
+        Self::of(given, SENT)
+    }
+
+    /// Of a request that changes something.
+    pub fn check_sent(given: &[(String, String)]) -> Result<Self, FetchError> {
+        Self::of(given, SENT_WITH_BODY)
+    }
+
+    fn of(given: &[(String, String)], sent: &[HeaderName]) -> Result<Self, FetchError> {
         if given.len() > HEADERS_MAX {
             return Err(FetchError::Invalid(format!("headers: at most {HEADERS_MAX} are sent")));
         }
@@ -35,8 +48,8 @@ impl RequestHeaders {
         let parsed = parsed.map_err(FetchError::Invalid)?;
         let mut headers = HeaderMap::new();
         for (name, value) in parsed {
-            if !SENT.contains(&name) {
-                let allowed: Vec<_> = SENT.iter().map(HeaderName::as_str).collect();
+            if !sent.contains(&name) {
+                let allowed: Vec<_> = sent.iter().map(HeaderName::as_str).collect();
                 return Err(FetchError::Denied(Denied {
                     policies: vec!["request-headers".to_owned()],
                     message: format!("header {name} is not sent for a role; only {} are", allowed.join(", ")),
@@ -73,6 +86,14 @@ fn parse(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
 
 /// What is given of an answer's headers: several of one name joined, values that are no text left out.
 pub(super) fn given(answer: &HeaderMap) -> Result<Vec<(String, String)>, FetchError> {
+    chosen(answer, GIVEN)
+}
+
+pub(super) fn given_of_sending(answer: &HeaderMap) -> Result<Vec<(String, String)>, FetchError> {
+    chosen(answer, GIVEN_OF_SENDING)
+}
+
+fn chosen(answer: &HeaderMap, names: &[HeaderName]) -> Result<Vec<(String, String)>, FetchError> {
     let bytes: usize = answer.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if bytes > ANSWER_BYTES_MAX {
         return Err(FetchError::Invalid(format!("the answer's headers are over {ANSWER_BYTES_MAX} bytes")));
@@ -81,7 +102,7 @@ pub(super) fn given(answer: &HeaderMap) -> Result<Vec<(String, String)>, FetchEr
         let values: Vec<_> = answer.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
         (!values.is_empty()).then(|| (name.as_str().to_owned(), values.join(", ")))
     };
-    Ok(GIVEN.iter().filter_map(joined).collect())
+    Ok(names.iter().filter_map(joined).collect())
 }
 
 /// An answer in an encoding that was not asked for: unpacking it could cost any amount of memory.

@@ -2,15 +2,18 @@
 //!
 //! Invariants: a connection is made only to an address that the guard judged, for that connection; each URL of a chain
 //! of redirects is judged anew, by policy and by the guard; answers are bounded in size and time and never decompressed;
+//! what changes something is sent once for each grant, and its redirects are answers;
 //! nothing of the host's (secrets, proxies, cookies) is in a request.
 
 mod client;
 mod guard;
 mod headers;
 mod resolver;
+mod send;
 #[cfg(test)]
 mod tests;
 
 pub use client::{Fetch, FetchError, Fetched, WebClient};
 pub use guard::{Guard, Loopback, Refusal};
 pub use headers::RequestHeaders;
+pub use send::{Answered, SendError, SendLimits};

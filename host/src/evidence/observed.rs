@@ -12,7 +12,7 @@ use crate::repo::Repository;
 use crate::web::WebTarget;
 
 /// Interfaces whose recorded results are observations of the world.
-const OBSERVING: &[&str] = &["github-read", "github-write", "github-merge", "http-fetch"];
+const OBSERVING: &[&str] = &["github-read", "github-write", "github-merge", "http-fetch", "http-send", "deploy"];
 
 /// Content that the host received in a step.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ pub(super) fn observation<'a>(steps: &'a [Step], position: u32, what: &str) -> R
     }
 }
 
-/// The content of a successful fetch (any status) or read at that position.
+/// The content of a successful fetch or answer to a sending (any status), or read, at that position.
 pub(super) fn content(steps: &[Step], position: u32, what: &str) -> Result<Content, Refusal> {
     observation(steps, position, what)?;
     let Some(content) = step_at(steps, position).map(content_of) else {
@@ -98,9 +98,9 @@ fn content_of(step: &Step) -> Result<Content, String> {
     let Some(outcome) = &step.outcome else { return Err("which has no result".to_owned()) };
     let name = format!("{}.{}", step.interface, step.function);
     let is_web = match name.as_str() {
-        "http-fetch.fetch" => true,
+        "http-fetch.fetch" | "http-send.send" => true,
         "github-read.get-file" => false,
-        _ => return Err(format!("{name}, which is neither http-fetch.fetch nor github-read.get-file")),
+        _ => return Err(format!("{name}, which is none of http-fetch.fetch, http-send.send and github-read.get-file")),
     };
     let Some(ok) = outcome.ok() else { return Err("which failed".to_owned()) };
     let damaged = || format!("{name}, whose recorded result can not be read");

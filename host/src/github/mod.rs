@@ -17,6 +17,7 @@ mod read;
 mod transport;
 mod types;
 mod wire;
+mod workflows;
 mod write;
 
 #[cfg(test)]
@@ -28,7 +29,7 @@ pub use config::GitHubConfig;
 pub use error::GitHubError;
 pub use types::{
     ChangedFile, CheckRun, CheckStatus, Commit, CommittedFile, Comparison, File, FileStatus, Merged, PullRequest,
-    PullRequestState, PullRequestText, TreeEntry, TreeKind,
+    PullRequestState, PullRequestText, TreeEntry, TreeKind, WorkflowRun,
 };
 
 use transport::{Timing, Transport};

@@ -197,8 +197,36 @@ impl Transport {
         bytes_max: usize,
     ) -> Result<T, GitHubError> {
         let call = self.call(&method, &url);
+        let answer = self.mutate_answer(&call, method, &url, body, bytes_max).await?;
+        serde_json::from_slice(&answer).map_err(|error| call.unknown(not_understood(&error)))
+    }
+
+    /// The same, where a success may come without a word.
+    pub(super) async fn mutate_maybe<B: Serialize, T: DeserializeOwned>(
+        &self,
+        method: Method,
+        url: Url,
+        body: &B,
+        bytes_max: usize,
+    ) -> Result<Option<T>, GitHubError> {
+        let call = self.call(&method, &url);
+        let answer = self.mutate_answer(&call, method, &url, body, bytes_max).await?;
+        if answer.is_empty() {
+            return Ok(None);
+        }
+        serde_json::from_slice(&answer).map(Some).map_err(|error| call.unknown(not_understood(&error)))
+    }
+
+    async fn mutate_answer<B: Serialize>(
+        &self,
+        call: &Call,
+        method: Method,
+        url: &Url,
+        body: &B,
+        bytes_max: usize,
+    ) -> Result<Bytes, GitHubError> {
         let body = serde_json::to_vec(body).map_err(|error| call.invalid(format!("can't be written: {error}")))?;
-        let answer = match self.exchange(&method, &url, Some(body), bytes_max).await {
+        let answer = match self.exchange(&method, url, Some(body), bytes_max).await {
             Ok(answer) => answer,
             Err(Failure::NotSent(why)) => return Err(call.unavailable(why)),
             Err(Failure::Lost(why)) => return Err(call.unknown(why)),
@@ -208,7 +236,7 @@ impl Transport {
         };
         let status = answer.status;
         if status.is_success() {
-            return serde_json::from_slice(&answer.body).map_err(|error| call.unknown(not_understood(&error)));
+            return Ok(answer.body);
         }
         if status.is_redirection() {
             return Err(call.invalid(format!(

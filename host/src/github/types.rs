@@ -38,6 +38,27 @@ pub enum TreeKind {
     Commit,
 }
 
+/// A run of a workflow of GitHub Actions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkflowRun {
+    pub id: u64,
+    pub status: CheckStatus,
+    /// Only when completed.
+    pub conclusion: Option<String>,
+    pub url: String,
+    pub head_sha: Sha,
+    /// None where GitHub does not say.
+    pub head_branch: Option<String>,
+    /// What started it: `workflow_dispatch`.
+    pub event: String,
+    /// Seconds since 1970: GitHub knows no finer time.
+    pub created_at: i64,
+    /// As the workflow's `run-name` makes it: text of whoever wrote the workflow or gave the inputs.
+    pub title: String,
+    /// Whose token or click it was.
+    pub actor: Option<String>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PullRequest {
     pub number: u64,

@@ -1,9 +1,12 @@
 //! GitHub's JSON, as its OpenAPI description has it: only the fields that we read or send.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize, de::IgnoredAny};
+use time::OffsetDateTime;
 
 use super::types::{
-    ChangedFile, CheckRun, CheckStatus, FileStatus, PullRequest, PullRequestState, TreeEntry, TreeKind,
+    ChangedFile, CheckRun, CheckStatus, FileStatus, PullRequest, PullRequestState, TreeEntry, TreeKind, WorkflowRun,
 };
 use crate::repo::{InvalidName, Repository, Sha};
 
@@ -157,15 +160,77 @@ enum WireCheckStatus {
     NotStarted,
 }
 
+impl From<WireCheckStatus> for CheckStatus {
+    fn from(wire: WireCheckStatus) -> Self {
+        match wire {
+            WireCheckStatus::InProgress => Self::InProgress,
+            WireCheckStatus::Completed => Self::Completed,
+            WireCheckStatus::NotStarted => Self::Queued,
+        }
+    }
+}
+
 impl From<WireCheckRun> for CheckRun {
     fn from(wire: WireCheckRun) -> Self {
-        let status = match wire.status {
-            WireCheckStatus::InProgress => CheckStatus::InProgress,
-            WireCheckStatus::Completed => CheckStatus::Completed,
-            WireCheckStatus::NotStarted => CheckStatus::Queued,
-        };
-        Self { name: wire.name, status, conclusion: wire.conclusion, url: wire.html_url }
+        Self { name: wire.name, status: wire.status.into(), conclusion: wire.conclusion, url: wire.html_url }
     }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct WorkflowRunPage {
+    pub(super) total_count: u64,
+    pub(super) workflow_runs: Vec<WireWorkflowRun>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct WireWorkflowRun {
+    id: u64,
+    status: WireCheckStatus,
+    conclusion: Option<String>,
+    html_url: String,
+    head_sha: Sha,
+    head_branch: Option<String>,
+    event: String,
+    #[serde(with = "time::serde::rfc3339")]
+    created_at: OffsetDateTime,
+    display_title: Option<String>,
+    actor: Option<WireUser>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct WireUser {
+    pub(super) login: String,
+}
+
+impl From<WireWorkflowRun> for WorkflowRun {
+    fn from(wire: WireWorkflowRun) -> Self {
+        Self {
+            id: wire.id,
+            status: wire.status.into(),
+            conclusion: wire.conclusion,
+            url: wire.html_url,
+            head_sha: wire.head_sha,
+            head_branch: wire.head_branch,
+            event: wire.event,
+            created_at: wire.created_at.unix_timestamp(),
+            title: wire.display_title.unwrap_or_default(),
+            actor: wire.actor.map(|actor| actor.login),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct NewDispatch<'a> {
+    #[serde(rename = "ref")]
+    pub(super) branch: &'a str,
+    pub(super) inputs: BTreeMap<&'a str, &'a str>,
+    /// Asks for the run's id; servers that do not know it answer with nothing.
+    pub(super) return_run_details: bool,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Dispatched {
+    pub(super) workflow_run_id: u64,
 }
 
 #[derive(Debug, Deserialize)]

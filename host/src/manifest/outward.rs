@@ -9,7 +9,7 @@ use toml::Spanned;
 use super::schema::{no_duplicates, within};
 use super::{BranchPattern, HostPattern, PathPrefix};
 use crate::repo::Repository;
-use crate::web::Method;
+use crate::web::{Method, WebTarget};
 
 const TARGETS_MAX: usize = 64;
 const PATHS_MAX: usize = 64;
@@ -68,6 +68,16 @@ fn flag(_: &mut SchemaGenerator) -> Schema {
 }
 
 impl HttpSend {
+    /// Whether a call may be sent again where nobody knows what became of it: each target that grants it says so.
+    pub fn is_idempotent(&self, target: &WebTarget, method: Method) -> bool {
+        let grants = |granted: &&SendTarget| {
+            let SendTarget { host, methods, paths, idempotent: _ } = granted;
+            host.matches(target) && methods.contains(&method) && paths.iter().any(|prefix| prefix.matches(target))
+        };
+        let mut granting = self.targets.iter().map(Spanned::as_ref).filter(grants).peekable();
+        granting.peek().is_some() && granting.all(|granted| granted.idempotent)
+    }
+
     pub(super) fn check(&self) -> Result<(), TargetProblem> {
         let Self { request_kib_max, response_kib_max, timeout_ms_max, targets } = self;
         let whole = |message| (None, message);

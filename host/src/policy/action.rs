@@ -2,6 +2,7 @@
 //! exactly what is done.
 
 use crate::repo::{Branch, RepoPath, Repository, Sha};
+use crate::web::{Method, WebTarget};
 
 /// Create a branch at a commit.
 #[derive(Clone, Debug)]
@@ -39,4 +40,28 @@ pub struct MergePullRequest {
     pub repository: Repository,
     pub number: u64,
     pub head_sha: Sha,
+}
+
+/// Send a request to the web, once.
+#[derive(Clone, Debug)]
+pub struct SendRequest {
+    pub target: WebTarget,
+    pub method: Method,
+    /// In the order in which the role gave them.
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+    /// Names this very call to the server.
+    pub key: String,
+}
+
+/// Start a workflow of GitHub Actions on a branch whose head is exactly `head_sha`.
+#[derive(Clone, Debug)]
+pub struct DispatchWorkflow {
+    pub repository: Repository,
+    /// The file's name below `.github/workflows/`.
+    pub workflow: String,
+    pub branch: Branch,
+    pub head_sha: Sha,
+    /// By name. With the host's own, where the workflow declares it.
+    pub inputs: Vec<(String, String)>,
 }

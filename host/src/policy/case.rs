@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::action::{CreateBranch, MergePullRequest, OpenPullRequest, PutFile};
+use super::action::{CreateBranch, DispatchWorkflow, MergePullRequest, OpenPullRequest, PutFile};
 use super::{Assessment, Authority, Beyond, BranchFacts, Denied, MergeFacts, Needed, Ruling, Scope, admit};
 use crate::manifest::Interface;
 use crate::repo::{Branch, RepoPath, Repository, Sha};
@@ -153,10 +153,7 @@ pub fn explain(authority: &Authority, task: &CaseTask, call: &CaseCall) -> Resul
             Explained::of(scope.merge(action, &facts), &risk)
         }
         "http-fetch.fetch" | "http-send.send" => arguments.web(&scope, &call.call, &risk)?,
-        "deploy.dispatch" => {
-            let workflow = arguments.text("workflow")?;
-            Explained::of(scope.deploy(&arguments.repository()?, &workflow, arguments.granted()), &risk)
-        }
+        "deploy.dispatch" => Explained::of(scope.deploy(arguments.dispatch()?), &risk),
         "task.create" => match admit(&authority.policies, "somebody", id, &task.draft) {
             Ok(admission) => match admission.start {
                 Some(needed) => Explained::needed(needed),
@@ -213,11 +210,6 @@ impl Arguments<'_> {
         Sha::parse(&sha).map_err(|error| error.to_string())
     }
 
-    /// Capabilities that a case may speak of before a manifest can grant them.
-    fn granted(&self) -> bool {
-        self.fact("granted").and_then(Value::as_bool).unwrap_or(false)
-    }
-
     /// Calls that reach what the host keeps, and models. `facts.beyond` names keys of the grant that the call exceeds.
     fn records(&self, scope: &Scope<'_>, call: &str, risk: &Assessment) -> Result<Option<Explained>, String> {
         let Some((interface, function)) = call.split_once('.') else { return Ok(None) };
@@ -268,7 +260,7 @@ impl Arguments<'_> {
             }
         };
         if call == "http-send.send" {
-            return Ok(Explained::of(scope.send(&target, &method, self.granted()), risk));
+            return Ok(Explained::of(scope.send_with(&target, &method, ()), risk));
         }
         let method = serde_json::from_value::<Method>(json!(method)).map_err(|error| format!("method: {error}"))?;
         Ok(match scope.fetch(&target, method) {
@@ -299,6 +291,16 @@ impl Arguments<'_> {
             base: self.branch("base")?,
             title: self.text("title").unwrap_or_default(),
             body: self.text("body").unwrap_or_default(),
+        })
+    }
+
+    fn dispatch(&self) -> Result<DispatchWorkflow, String> {
+        Ok(DispatchWorkflow {
+            repository: self.repository()?,
+            workflow: self.text("workflow")?,
+            branch: Branch::parse(&self.text("branch")?).map_err(|error| error.to_string())?,
+            head_sha: self.sha("head_sha")?,
+            inputs: Vec::new(),
         })
     }
 

@@ -2,8 +2,7 @@
 
 use super::engine::Decision;
 use super::question::{Action, Fact, Subject};
-use super::{Denied, Ruling, Scope, outside};
-use crate::repo::Repository;
+use super::{Denied, Scope, outside};
 use crate::web::{Method, WebTarget};
 
 impl Scope<'_> {
@@ -14,31 +13,7 @@ impl Scope<'_> {
         self.ask_endpoint(Action::Fetch, target, method.name(), &outside)
     }
 
-    /// Whether the run may send to a place on the web. No manifest can grant it yet; policies judge it for `policy
-    /// explain` and `policy test`.
-    pub(super) fn send(&self, target: &WebTarget, method: &str, granted: bool) -> Result<Ruling<()>, Denied> {
-        let outside = self.granted("http-send", granted);
-        let decision = self.ask_endpoint(Action::Send, target, method, &outside)?;
-        Ok(self.ruling(Action::Send, decision, self.risk.clone(), ()))
-    }
-
-    /// The same for the start of a deployment.
-    pub(super) fn deploy(&self, repository: &Repository, workflow: &str, granted: bool) -> Result<Ruling<()>, Denied> {
-        let outside = self.granted("deploy", granted);
-        let facts = vec![("repository", Fact::Text(repository.to_string()))];
-        let decision = self.ask(Action::Deploy, Subject::workflow(workflow), &outside, facts, vec![])?;
-        Ok(self.ruling(Action::Deploy, decision, self.risk.clone(), ()))
-    }
-
-    fn granted(&self, interface: &str, granted: bool) -> outside::Outside {
-        if granted {
-            outside::Outside::default()
-        } else {
-            outside::Outside::interface(&self.authority.manifest, interface)
-        }
-    }
-
-    fn ask_endpoint(
+    pub(super) fn ask_endpoint(
         &self,
         action: Action,
         target: &WebTarget,

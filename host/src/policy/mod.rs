@@ -14,6 +14,7 @@ mod fetch;
 mod granted;
 mod harm;
 mod outside;
+mod outward;
 mod paths;
 mod question;
 mod records;
@@ -30,7 +31,7 @@ pub use records::Beyond;
 pub use risk::{Assessment, assess_task};
 pub use scope::{Authority, Scope};
 
-use crate::repo::{Repository, Sha};
+use crate::repo::{Branch, Repository, Sha};
 use crate::task::Risk;
 
 /// Longest commit message, pull request title and body, and largest file, in bytes.
@@ -138,6 +139,15 @@ impl MergeFacts {
             (path, content.map(|(_, content)| content.as_slice()))
         })
     }
+}
+
+/// A run of a workflow that a call of the task dispatched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnRun {
+    pub repository: Repository,
+    pub workflow: String,
+    pub branch: Branch,
+    pub id: u64,
 }
 
 /// What GitHub says of a commit that a branch is to begin at.

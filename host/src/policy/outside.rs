@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::question::Fact;
-use crate::manifest::{BranchPattern, HttpTarget, Manifest, RepositoryPattern};
+use crate::manifest::{BranchPattern, HostPattern, Manifest, PathPrefix, RepositoryPattern};
 use crate::repo::{Branch, Repository};
 use crate::web::{Method, WebTarget};
 
@@ -98,24 +98,82 @@ pub(super) fn fetch(manifest: &Manifest, target: &WebTarget, method: Method) -> 
     let Some(grant) = &manifest.grants.http_fetch else {
         return Outside::interface(manifest, "http-fetch");
     };
+    let targets = grant.as_ref().targets.iter().map(toml::Spanned::as_ref);
+    let places = targets.map(|it| Place { host: &it.host, methods: &it.methods, paths: &it.paths });
+    endpoint(manifest, "http-fetch", places, target, method.name())
+}
+
+/// `method` as it is written: it need not be one that there is.
+pub(super) fn send(manifest: &Manifest, target: &WebTarget, method: &str) -> Outside {
+    let Some(grant) = &manifest.grants.http_send else {
+        return Outside::interface(manifest, "http-send");
+    };
+    let targets = grant.as_ref().targets.iter().map(toml::Spanned::as_ref);
+    let places = targets.map(|it| Place { host: &it.host, methods: &it.methods, paths: &it.paths });
+    endpoint(manifest, "http-send", places, target, method)
+}
+
+/// Repository, workflow and branch must be granted by one and the same target.
+pub(super) fn deploy(manifest: &Manifest, repository: &Repository, workflow: &str, branch: &Branch) -> Outside {
+    let Some(grant) = &manifest.grants.deploy else {
+        return Outside::interface(manifest, "deploy");
+    };
     let mut outside = Outside::default();
     let place = manifest.path.display();
     let targets = grant.as_ref().targets.iter().map(toml::Spanned::as_ref);
-    let of_host: Vec<&HttpTarget> = targets.filter(|granted| granted.host.matches(target)).collect();
+    let of_repository: Vec<_> = targets.filter(|granted| granted.repository == *repository).collect();
+    if of_repository.is_empty() {
+        let remedy = format!(
+            "no workflow of {repository} is granted; add [[grants.deploy.targets]] with repository = \"{repository}\" in {place}"
+        );
+        outside.add("repositories", remedy);
+        return outside;
+    }
+    let mut of_workflow = of_repository.into_iter().filter(|granted| granted.workflow == workflow).peekable();
+    if of_workflow.peek().is_none() {
+        let remedy = format!("workflow {workflow:?} of {repository} is not granted; see grants.deploy.targets in {place}");
+        outside.add("workflows", remedy);
+    } else if !of_workflow.any(|granted| granted.branches.iter().any(|pattern| pattern.matches(branch))) {
+        let remedy = format!(
+            "branch {branch} is not granted to workflow {workflow:?} of {repository}; see branches of its deploy target in {place}"
+        );
+        outside.add("branches", remedy);
+    }
+    outside
+}
+
+/// What one target of a manifest grants.
+struct Place<'a> {
+    host: &'a HostPattern,
+    methods: &'a [Method],
+    paths: &'a [PathPrefix],
+}
+
+/// Host, method and path must be granted by one and the same target.
+fn endpoint<'a>(
+    manifest: &Manifest,
+    interface: &str,
+    places: impl Iterator<Item = Place<'a>>,
+    target: &WebTarget,
+    method: &str,
+) -> Outside {
+    let mut outside = Outside::default();
+    let place = manifest.path.display();
+    let of_host: Vec<_> = places.filter(|granted| granted.host.matches(target)).collect();
     if of_host.is_empty() {
         let port =
             if target.is_https() && target.is_default_port() { String::new() } else { format!(":{}", target.port()) };
         let host = format!("{}{port}", target.host());
         let remedy =
-            format!("host {host} is not granted; add [[grants.http-fetch.targets]] with host = \"{host}\" in {place}");
+            format!("host {host} is not granted; add [[grants.{interface}.targets]] with host = \"{host}\" in {place}");
         outside.add("hosts", remedy);
         return outside;
     }
-    let of_method: Vec<_> = of_host.into_iter().filter(|granted| granted.methods.contains(&method)).collect();
+    let of_method: Vec<_> = of_host.into_iter().filter(|granted| granted.methods.iter().any(|it| it.name() == method)).collect();
     let Some(first) = of_method.first() else {
         let host = target.host();
         let remedy = format!(
-            "{method} of {host} is not granted; add \"{method}\" to methods of its http-fetch target in {place}"
+            "{method} of {host} is not granted; add \"{method}\" to methods of its {interface} target in {place}"
         );
         outside.add("methods", remedy);
         return outside;
@@ -123,7 +181,7 @@ pub(super) fn fetch(manifest: &Manifest, target: &WebTarget, method: Method) -> 
     if !of_method.iter().any(|granted| granted.paths.iter().any(|prefix| prefix.matches(target))) {
         let path: String = target.path().chars().take(200).collect();
         let remedy = format!(
-            "path {path:?} of {} is not granted; add it, or a prefix of it, to paths of the http-fetch target {} in {place}",
+            "path {path:?} of {} is not granted; add it, or a prefix of it, to paths of the {interface} target {} in {place}",
             target.host(),
             first.host
         );

@@ -13,72 +13,16 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
-use super::approval::Shown;
 use super::determinism;
 pub(super) use super::errors::{CallError, Finding, GuestError};
 use super::leaks::Leak;
 use super::run::{RunError, RunMode};
 use super::state::{RunState, Services};
-use crate::crash::{self, Point};
 use crate::github::{GitHub, GitHubError};
-use crate::journal::{self, Alert, Call, Message, Next, NotDurable, Outcome, Raised, Reply, Verdict};
-use crate::policy::{Assessment, Decision, Denied, Granted, Ruling};
+use crate::journal::{self, Alert, Call, Message, Next, NotDurable, Outcome, Raised, Reply};
+use crate::policy::{Assessment, Decision, Denied};
 use crate::repo::Branch;
 use crate::task::Risk;
-
-/// Tries to find out what became of a mutation whose answer was lost, and the pause before the second; it doubles.
-const RECONCILE_TRIES: u32 = 4;
-const RECONCILE_PAUSE: Duration = Duration::from_millis(500);
-
-/// Names a step in the world, so that its effect can be found again: it stands in commit messages.
-#[derive(Debug, Clone)]
-pub(super) struct StepName {
-    pub(super) task: crate::task::TaskId,
-    pub(super) attempt: u32,
-    pub(super) position: u32,
-}
-
-impl std::fmt::Display for StepName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}/{}", self.task, self.attempt, self.position)
-    }
-}
-
-/// A call that changes the world. Each effect says how it is decided, done, and found again after a crash.
-pub(super) trait Mutation: Clone + Send + Sync + 'static {
-    type Action: Send + 'static;
-    type Output: Serialize + DeserializeOwned + Send + 'static;
-
-    /// What goes out besides the call's arguments; it is searched for secrets.
-    fn content(&self) -> &[u8] {
-        &[]
-    }
-
-    /// May read the world; changes nothing.
-    fn decide(
-        &self,
-        state: &mut RunState,
-        step: &StepName,
-    ) -> impl Future<Output = Result<Ruling<Self::Action>, GuestError>> + Send;
-
-    /// What a person who is asked to approve it gets to see. May read the world; the arguments alone where that is all
-    /// there is to know.
-    fn show(&self, _state: &mut RunState, call: &Call) -> impl Future<Output = Result<Shown, GuestError>> + Send {
-        std::future::ready(Ok(Shown::of_arguments(call)))
-    }
-
-    fn act(
-        github: GitHub,
-        grant: Granted<Self::Action>,
-    ) -> impl Future<Output = Result<Self::Output, GitHubError>> + Send;
-
-    /// Whether the world shows the effect of this very step. `None` is certain: it did not happen.
-    fn find(
-        &self,
-        github: GitHub,
-        step: StepName,
-    ) -> impl Future<Output = Result<Option<Self::Output>, GitHubError>> + Send;
-}
 
 impl RunState {
     /// A call that only reads from GitHub. `allowed` is policy's answer to it.
@@ -128,62 +72,6 @@ impl RunState {
         let made = Made { position, call, began_at };
         self.send(made.done(stored, at, None, None)).await?;
         Ok(result?)
-    }
-
-    /// A call that changes the world.
-    pub(super) async fn mutate<M: Mutation>(&mut self, call: Call, mutation: M) -> Result<M::Output, CallError> {
-        let (call, leak) = self.screen(call, mutation.content());
-        let (made, unfinished) = match self.advance(&call).await? {
-            Next::Recorded(_, outcome) => return self.replay(&outcome),
-            Next::Fresh(position) => (Made { position, call, began_at: determinism::now() }, false),
-            Next::Unfinished(position, step) => (Made { position, call, began_at: step.intended_at }, true),
-        };
-        if let Some(leak) = leak {
-            return self.refuse(made, *leak).await;
-        }
-        let step = StepName { task: self.task.id, attempt: self.task.attempt.number(), position: made.position };
-        let Some(github) = self.services.github.clone() else {
-            return self.finish(made, Err(no_github())).await;
-        };
-        if unfinished && let Some(output) = self.reconcile(&mutation, &github, &step).await? {
-            return self.finish(made, Ok(output)).await;
-        }
-        let Ruling { grant, needs, decision, risk } = match mutation.decide(self, &step).await {
-            Ok(ruling) => ruling,
-            Err(error) => return self.denied(made, error).await,
-        };
-        self.record_decision(made.position, &made.call, Verdict::of(&needs), decision.policies, risk.level).await?;
-        self.keep_risk(risk).await?;
-        crash::point(Point::BeforeIntent);
-        match needs {
-            None if unfinished => {}
-            None => self.intend(&made).await?,
-            Some(needed) => match mutation.show(self, &made.call).await {
-                Ok(shown) => self.approved(&made, unfinished, needed, shown).await?,
-                Err(error) => return self.finish(made, Err(error)).await,
-            },
-        }
-        crash::point(Point::AfterIntent);
-        self.may_act()?;
-        crash::point(Point::BeforeAct);
-        let acted = self.outside(M::act(github.clone(), grant)).await?;
-        crash::point(Point::AfterAct);
-        let result = match acted {
-            Err(GitHubError::Unknown(cause)) => match self.reconcile(&mutation, &github, &step).await? {
-                Some(output) => Ok(output),
-                // It may still arrive. The run waits, and looks again before it does anything.
-                None => return Err(RunError::Unreconciled { step: step.to_string(), cause }.into()),
-            },
-            // Perhaps with an effect of this very step, that arrived after it was looked for.
-            Err(error @ (GitHubError::Conflict(_) | GitHubError::Invalid(_))) if unfinished => {
-                self.reconcile(&mutation, &github, &step).await?.ok_or_else(|| GuestError::from(error))
-            }
-            result => result.map_err(GuestError::from),
-        };
-        crash::point(Point::BeforeResult);
-        let finished = self.finish(made, result).await;
-        crash::point(Point::AfterResult);
-        finished
     }
 
     /// A durable sleep: the run is suspended at this call, and resumes at it.
@@ -295,15 +183,19 @@ impl RunState {
         if Instant::now() < *self.act_until.borrow() { Ok(()) } else { Err(RunError::LeaseLost) }
     }
 
+    pub(super) fn github(&self) -> Result<GitHub, GuestError> {
+        self.services.github.clone().ok_or_else(no_github)
+    }
+
     /// GitHub, and the base branch of the task.
     pub(super) fn github_and_base(&self) -> Result<(GitHub, Branch), GuestError> {
-        let github = self.services.github.clone().ok_or_else(no_github)?;
+        let github = self.github()?;
         let target = self.target.as_ref();
         let base = target.map(|target| target.base.clone());
         Ok((github, base.ok_or_else(|| GuestError::Denied("the task's payload names no repository".to_owned()))?))
     }
 
-    async fn intend(&mut self, made: &Made) -> Result<(), RunError> {
+    pub(super) async fn intend(&mut self, made: &Made) -> Result<(), RunError> {
         let (reply, durable) = oneshot::channel();
         let Made { position, call, began_at } = made.clone();
         self.send(Message::Intend { position, call, at: began_at, approval: None, reply: Some(reply) }).await?;
@@ -316,12 +208,22 @@ impl RunState {
         made: Made,
         result: Result<T, GuestError>,
     ) -> Result<T, CallError> {
+        self.finish_with(made, result, None).await
+    }
+
+    /// The same, with what it has people look at.
+    pub(super) async fn finish_with<T: Serialize>(
+        &mut self,
+        made: Made,
+        result: Result<T, GuestError>,
+        alert: Option<Box<Alert>>,
+    ) -> Result<T, CallError> {
         let at = determinism::now();
         self.clock.move_to(at);
         let stored = to_journal(&result)?;
         let weight = journal::weight(&stored);
         let (reply, durable) = oneshot::channel();
-        self.send(made.done(stored, at, None, Some(reply))).await?;
+        self.send(made.done(stored, at, alert, Some(reply))).await?;
         acknowledged(durable).await?;
         // Counted after it is stored: what was done is recorded, whatever it weighs.
         self.weigh(weight)?;
@@ -337,30 +239,6 @@ impl RunState {
         self.weigh(journal::weight(&stored))?;
         self.send(made.done(stored, at, Some(Box::new(alert)), None)).await?;
         Err(error.into())
-    }
-
-    async fn reconcile<M: Mutation>(
-        &mut self,
-        mutation: &M,
-        github: &GitHub,
-        step: &StepName,
-    ) -> Result<Option<M::Output>, RunError> {
-        let (mutation, github, step) = (mutation.clone(), github.clone(), step.clone());
-        let name = step.to_string();
-        let search = async move {
-            let mut pause = RECONCILE_PAUSE;
-            let mut answer = mutation.find(github.clone(), step.clone()).await;
-            for _ in 1..RECONCILE_TRIES {
-                if answer.is_ok() {
-                    break;
-                }
-                tokio::time::sleep(pause).await;
-                pause *= 2;
-                answer = mutation.find(github.clone(), step.clone()).await;
-            }
-            answer
-        };
-        self.outside(search).await?.map_err(|error| RunError::Unreconciled { step: name, cause: error.to_string() })
     }
 }
 

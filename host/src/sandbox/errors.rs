@@ -18,6 +18,47 @@ pub(super) enum GuestError {
     Findings(Vec<Finding>),
 }
 
+impl GuestError {
+    /// For people.
+    pub(super) fn message(&self) -> &str {
+        match self {
+            Self::Denied(message)
+            | Self::NotFound(message)
+            | Self::Conflict(message)
+            | Self::RateLimited { message, .. }
+            | Self::Invalid(message)
+            | Self::Unavailable(message) => message,
+            Self::Findings(_) => "requirements are not met",
+        }
+    }
+}
+
+/// How an act on the world fails, by what is known of its effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ActError {
+    /// It had none: nothing was sent, or what was sent was turned away unseen.
+    NotDone(GuestError),
+    /// It had none, by the word of the world, which is not as the call supposes.
+    Refused(GuestError),
+    /// It may have had one.
+    Unknown(String),
+    /// It may have had one, and looking again would not tell.
+    Lost(String),
+}
+
+impl From<GitHubError> for ActError {
+    fn from(error: GitHubError) -> Self {
+        match error {
+            GitHubError::Conflict(_) | GitHubError::Invalid(_) => Self::Refused(error.into()),
+            GitHubError::NotFound(_)
+            | GitHubError::Denied(_)
+            | GitHubError::RateLimited { .. }
+            | GitHubError::Unavailable(_) => Self::NotDone(error.into()),
+            GitHubError::Unknown(cause) => Self::Unknown(cause),
+        }
+    }
+}
+
 /// A requirement that a line of written code does not meet.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Finding {

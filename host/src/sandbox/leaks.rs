@@ -13,6 +13,8 @@ use crate::journal::{Alert, Call, Severity};
 use crate::secrets::{Hit, Owner, Scanner};
 use crate::task::TaskId;
 
+/// Arguments that stand for a call's content, by its length and digest.
+const CONTENT_KEYS: &[&str] = &["content", "body"];
 /// Longest account of a crash, in characters.
 const CRASH_CHARS_MAX: usize = 1000;
 
@@ -68,10 +70,12 @@ impl RunState {
         let alert = alert(self.task.id, "secret-in-arguments", hit, &place);
         let mut arguments = blacked_out(scanner, &call.arguments, hit);
         // Not even its digest: a short secret could be guessed from it.
-        if in_content.is_some()
-            && let Some(value) = arguments.get_mut("content")
-        {
-            *value = json!({ "bytes": content.len(), "redacted": hit.what });
+        if in_content.is_some() {
+            for key in CONTENT_KEYS {
+                if let Some(value) = arguments.get_mut(*key) {
+                    *value = json!({ "bytes": content.len(), "redacted": hit.what });
+                }
+            }
         }
         (Call { arguments, ..call }, Some(Box::new(Leak { error, alert })))
     }
@@ -83,6 +87,7 @@ impl RunState {
             RunError::Trapped(text) => RunError::Trapped(clean(text).chars().take(CRASH_CHARS_MAX).collect()),
             RunError::Host(text) => RunError::Host(clean(text)),
             RunError::Unreconciled { step, cause } => RunError::Unreconciled { step, cause: clean(cause) },
+            RunError::Lost { step, call, cause } => RunError::Lost { step, call: clean(call), cause: clean(cause) },
             RunError::Diverged(mut diverged) => {
                 diverged.recorded = clean(diverged.recorded);
                 diverged.made = clean(diverged.made);

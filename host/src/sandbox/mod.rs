@@ -21,6 +21,7 @@ mod imports;
 mod leaks;
 mod limits;
 mod log;
+mod mutations;
 mod output;
 mod records;
 mod role;

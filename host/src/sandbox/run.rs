@@ -14,7 +14,7 @@ use super::role::LoadedRole;
 use super::state::{RunState, Services};
 use crate::approval::ApprovalId;
 use crate::journal::{Diverged, Message, Step};
-use crate::policy::Authority;
+use crate::policy::{Authority, OwnRun};
 use crate::repo::Sha;
 use crate::task::{Claim, Failure, Task};
 
@@ -37,6 +37,8 @@ pub struct RunInput {
     pub started_at: OffsetDateTime,
     /// Commits that calls of earlier attempts made.
     pub own_commits: Vec<Sha>,
+    /// Runs of workflows that calls of this task dispatched.
+    pub own_runs: Vec<OwnRun>,
     pub recorder: mpsc::Sender<Message>,
     /// Until when an effect on the world may begin. Past it the lease may be another host's.
     pub act_until: watch::Receiver<Instant>,
@@ -86,6 +88,12 @@ pub enum RunError {
     BeyondJournal { position: u32, call: String },
     #[error("what became of step {step} can not be found out: {cause}")]
     Unreconciled { step: String, cause: String },
+    /// Final: the same run would find out no more.
+    #[error(
+        "nobody knows whether step {step}, {call}, took effect, and it is not made again: {cause}; look there, then let \
+         `juggernaut task retry` begin anew if that is right"
+    )]
+    Lost { step: String, call: String, cause: String },
     #[error("the host failed: {0}")]
     Host(String),
 }

@@ -19,7 +19,7 @@ use crate::egress::WebClient;
 use crate::github::GitHub;
 use crate::journal::{Cursor, Message};
 use crate::manifest::Manifest;
-use crate::policy::{Assessment, Authority};
+use crate::policy::{Assessment, Authority, OwnRun};
 use crate::repo::Sha;
 use crate::secrets::Scanner;
 use crate::task::{LogLevel, Target, Task};
@@ -69,6 +69,8 @@ pub(super) struct RunState {
     pub(super) scratch: ScratchFiles,
     /// Commits that calls of this task made, in any attempt.
     pub(super) own_commits: Vec<Sha>,
+    /// Runs of workflows that calls of this task dispatched, in any attempt.
+    pub(super) own_runs: Vec<OwnRun>,
     /// Of the branch that the run writes Python to.
     pub(super) import_roots: Option<ImportRoots>,
     /// Until when effects may begin; moves on with each renewal of the lease.
@@ -86,7 +88,8 @@ impl RunState {
         outside: Handle,
         input: RunInput,
     ) -> Self {
-        let RunInput { task, authority, steps, log_lines, started_at, own_commits, recorder, act_until, mode } = input;
+        let RunInput { task, authority, steps, log_lines, started_at, own_commits, own_runs, recorder, act_until, mode } =
+            input;
         let versions = Versions { component, manifest: manifest.sha256, policy: authority.policies.digest() };
         let limits = &manifest.limits;
         let log_limits = LogLimits { lines_max: limits.log_lines, line_bytes_max: limits.log_line_bytes };
@@ -129,6 +132,7 @@ impl RunState {
             stdout,
             stderr,
             own_commits,
+            own_runs,
             import_roots: None,
             act_until,
             mode,

@@ -40,6 +40,7 @@ pub(super) enum Cause {
     OutOfLog,
     NotDeterministic,
     Unreconciled,
+    OutcomeUnknown,
     HostFailed,
 }
 
@@ -62,6 +63,7 @@ impl Cause {
             Self::OutOfLog => "OutOfLog",
             Self::NotDeterministic => "NotDeterministic",
             Self::Unreconciled => "Unreconciled",
+            Self::OutcomeUnknown => "OutcomeUnknown",
             Self::HostFailed => "HostFailed",
         }
     }
@@ -133,6 +135,8 @@ pub(super) fn of_error(
             return (Ending::WaitingApproval { approval: *approval, reason }, Cause::WaitingApproval);
         }
         RunError::Unreconciled { .. } => return (ask_again(started_at, &reason), Cause::Unreconciled),
+        // Whatever is unsettled stays so: only a person can find out, and says whether to begin anew.
+        RunError::Lost { .. } => return (Ending::Failed { reason }, Cause::OutcomeUnknown),
         // Handled before: there is no claim to end.
         RunError::LeaseLost => return (Ending::Released { reason }, Cause::Released),
         RunError::Trapped(_) => Cause::Crashed,

@@ -17,6 +17,8 @@ use crate::db::journal::{Batch, RunKey};
 use crate::db::outcomes::Ending;
 use crate::db::queue::Claim;
 use crate::journal::{Message, NotDurable};
+use crate::manifest::Interface;
+use crate::policy::OwnRun;
 use crate::sandbox::{RunEnd, RunError, RunInput, RunMode};
 use crate::task::{self, Task};
 
@@ -97,10 +99,19 @@ impl Worker {
             log_lines: claim.run.log_lines,
             started_at: claim.run.started_at,
             own_commits: if first { Vec::new() } else { self.db.commits_of_task(key.task).await? },
+            own_runs: self.own_runs(key, first).await?,
             recorder,
             act_until: standing.act_until.clone(),
             mode: RunMode::Live,
         })
+    }
+
+    /// Of roles that can dispatch any.
+    async fn own_runs(&self, key: &RunKey, first: bool) -> Result<Vec<OwnRun>, DbError> {
+        if first || !self.authority.manifest.grants(Interface::Deploy) {
+            return Ok(Vec::new());
+        }
+        self.db.runs_of_task(key.task).await
     }
 
     async fn finish(

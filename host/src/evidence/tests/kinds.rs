@@ -139,7 +139,7 @@ fn tests_are_counted_again() {
         (vec![suite("a", (2, 1, 0), junit(0)), suite("b", (2, 1, 0), junit(3))], "counts what another suite counts"),
         (vec![suite("a", (1, 0, 0), check_run("ci")), suite("b", (1, 0, 0), check_run("ci"))], "counts what another"),
         (vec![suite("unit", (2, 1, 0), junit(9))], "has not"),
-        (vec![suite("unit", (2, 1, 0), junit(1))], "neither http-fetch.fetch nor github-read.get-file"),
+        (vec![suite("unit", (2, 1, 0), junit(1))], "none of http-fetch.fetch, http-send.send and github-read.get-file"),
         (vec![suite("unit", (2, 1, 0), junit(2))], "answered with 404"),
         (vec![suite("unit", (2, 1, 0), junit(4))], "no test case"),
     ] {

@@ -11,7 +11,8 @@ use crate::policy::{Granted, Ruling};
 use crate::repo::{Repository, Sha};
 use crate::sandbox::approval::Shown;
 use crate::sandbox::bindings::juggernaut::host::github_merge::{self as wit, Host};
-use crate::sandbox::calls::{CallError, GuestError, Mutation, StepName};
+use crate::sandbox::calls::{CallError, GuestError};
+use crate::sandbox::mutations::{Mutation, StepName};
 use crate::sandbox::state::RunState;
 
 impl Host for RunState {
@@ -32,6 +33,12 @@ impl Host for RunState {
 impl Mutation for MergePullRequest {
     type Action = Self;
     type Output = Merged;
+    type Client = GitHub;
+    type Error = GitHubError;
+
+    fn client(state: &RunState) -> Result<GitHub, GuestError> {
+        state.github()
+    }
 
     async fn decide(&self, state: &mut RunState, _: &StepName) -> Result<Ruling<Self>, GuestError> {
         // The grant before any look at the world: a role without it learns nothing of the repository.
@@ -52,7 +59,7 @@ impl Mutation for MergePullRequest {
         state.ruled(ruling)
     }
 
-    async fn show(&self, state: &mut RunState, _: &Call) -> Result<Shown, GuestError> {
+    async fn show(&self, state: &mut RunState, _: &Call, _: &Self) -> Result<Shown, GuestError> {
         let (github, base) = state.github_and_base()?;
         let action = self.clone();
         let seen = state.outside(async move { merge_shown::show(&github, &action, &base).await }).await;

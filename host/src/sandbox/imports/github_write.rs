@@ -10,7 +10,8 @@ use crate::policy::{self, BranchFacts, Granted, Ruling};
 use crate::repo::{Branch, RepoPath, Repository, Sha};
 use crate::sandbox::bindings::juggernaut::host::github_read::PullRequest;
 use crate::sandbox::bindings::juggernaut::host::github_write::{Commit, Host};
-use crate::sandbox::calls::{CallError, GuestError, Mutation, StepName};
+use crate::sandbox::calls::{CallError, GuestError};
+use crate::sandbox::mutations::{Mutation, StepName};
 use crate::sandbox::state::RunState;
 
 /// Marks a commit with the step that made it: after a crash it is how the commit is found again.
@@ -111,6 +112,12 @@ impl Host for RunState {
 impl Mutation for CreateBranch {
     type Action = Self;
     type Output = ();
+    type Client = GitHub;
+    type Error = GitHubError;
+
+    fn client(state: &RunState) -> Result<GitHub, GuestError> {
+        state.github()
+    }
 
     async fn decide(&self, state: &mut RunState, _: &StepName) -> Result<Ruling<Self>, GuestError> {
         let asked = self.clone();
@@ -143,9 +150,15 @@ impl Mutation for CreateBranch {
 impl Mutation for PutFile {
     type Action = Self;
     type Output = github::CommittedFile;
+    type Client = GitHub;
+    type Error = GitHubError;
 
     fn content(&self) -> &[u8] {
         &self.content
+    }
+
+    fn client(state: &RunState) -> Result<GitHub, GuestError> {
+        state.github()
     }
 
     async fn decide(&self, state: &mut RunState, step: &StepName) -> Result<Ruling<Self>, GuestError> {
@@ -179,6 +192,12 @@ impl Mutation for PutFile {
 impl Mutation for OpenPullRequest {
     type Action = Self;
     type Output = github::PullRequest;
+    type Client = GitHub;
+    type Error = GitHubError;
+
+    fn client(state: &RunState) -> Result<GitHub, GuestError> {
+        state.github()
+    }
 
     async fn decide(&self, state: &mut RunState, _: &StepName) -> Result<Ruling<Self>, GuestError> {
         let action = self.clone();

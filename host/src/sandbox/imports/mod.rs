@@ -3,10 +3,13 @@
 //! Invariant: an interface reaches the linker only where the manifest grants it.
 
 mod convert;
+mod deploy;
+mod deploy_shown;
 mod github_merge;
 mod github_read;
 mod github_write;
 mod http_fetch;
+mod http_send;
 mod merge_facts;
 mod merge_shown;
 mod quality;
@@ -38,7 +41,7 @@ pub(super) fn link(linker: &mut Linker<RunState>, manifest: &Manifest) -> wasmti
             Interface::Timer => host::timer::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
             Interface::Scratch => host::scratch::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
             Interface::HttpFetch => host::http_fetch::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
-            Interface::HttpSend => wasmtime::bail!("this host can not link {interface} yet"),
+            Interface::HttpSend => host::http_send::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
             Interface::Llm => wasmtime::bail!("this host can not link {interface} yet"),
             Interface::TasksRead => wasmtime::bail!("this host can not link {interface} yet"),
             Interface::TasksWrite => wasmtime::bail!("this host can not link {interface} yet"),
@@ -50,7 +53,7 @@ pub(super) fn link(linker: &mut Linker<RunState>, manifest: &Manifest) -> wasmti
             Interface::Learnings => wasmtime::bail!("this host can not link {interface} yet"),
             Interface::Reports => wasmtime::bail!("this host can not link {interface} yet"),
             Interface::Recommendations => wasmtime::bail!("this host can not link {interface} yet"),
-            Interface::Deploy => wasmtime::bail!("this host can not link {interface} yet"),
+            Interface::Deploy => host::deploy::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
         }
     }
     Ok(())

@@ -37,7 +37,7 @@ pub(crate) use pulls::{NewPull, Pull, PullChange, PullView};
 pub(crate) use refs::NamedRef;
 pub(crate) use seed::Content;
 pub(crate) use trees::{Entry, Found};
-pub(crate) use workflows::{Dispatch, RunChange, RunStatus, WorkflowPolicy, WorkflowRun};
+pub(crate) use workflows::{Dispatch, RunChange, WorkflowPolicy, WorkflowRun};
 
 use crate::error::StoreError;
 

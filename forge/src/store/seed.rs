@@ -93,7 +93,7 @@ impl Store {
         let git = Repository::init_opts(&dir, &options)?;
         fs::create_dir_all(dir.join("forge"))?;
         commit_seed(&git, &reference, files)?;
-        let meta = Meta { default_branch: branch.to_owned(), created_at: clock::now(), check_policies: Vec::new() };
+        let meta = Meta { default_branch: branch.to_owned(), created_at: clock::now(), ..Meta::default() };
         json::write(&dir.join("forge/repository.json"), &meta)
     }
 }

@@ -122,7 +122,7 @@ impl RunState {
 
     /// What a call turned out to be is what the task is from here on: later starts, its acceptance and its logs go by
     /// it. A recorded call was not decided again, so it raises nothing twice; the journal has no step of it.
-    async fn keep_risk(&mut self, found: Assessment) -> Result<(), RunError> {
+    pub(super) async fn keep_risk(&mut self, found: Assessment) -> Result<(), RunError> {
         if found.level <= self.risk.level {
             return Ok(());
         }

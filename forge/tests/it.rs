@@ -14,3 +14,5 @@ mod history;
 mod protocol;
 #[path = "it/pulls.rs"]
 mod pulls;
+#[path = "it/workflows.rs"]
+mod workflows;

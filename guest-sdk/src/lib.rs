@@ -136,8 +136,6 @@ pub mod http_fetch {
 pub mod http_send {
     pub use crate::bindings::juggernaut::host::http_send::*;
 
-    use crate::Error;
-
     /// A POST of JSON.
     pub fn post_json(url: impl Into<String>, body: &impl serde::Serialize) -> Result<Response, Error> {
         let body = serde_json::to_vec(body).map_err(|error| Error::Invalid(error.to_string()))?;

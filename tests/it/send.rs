@@ -1,163 +1,36 @@
 //! `http-send` with a real guest against a server of this test that counts: what is granted arrives once; what is not
-//! granted never leaves; what may have arrived is never sent again blindly, whatever happens to the host meanwhile.
+//! granted never leaves; what may have arrived is never sent again blindly.
 
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 use crate::audit::{agrees, count, is_true};
-use crate::crash_points::{died, killed_itself, restarted};
 use crate::once::together;
-use crate::support::{Host, LIMIT, Options, RolesDir, background};
+use crate::send_web::Web;
+use crate::support::{Host, LIMIT, Options};
 
-const AT_ONCE: usize = 4;
+pub(crate) const AT_ONCE: usize = 4;
 
-/// A request as it arrived.
-#[derive(Clone, Debug)]
-struct Arrived {
-    line: String,
-    /// In lower case.
-    headers: String,
-    body: Vec<u8>,
-}
-
-impl Arrived {
-    fn header(&self, name: &str) -> Option<&str> {
-        self.headers.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
-    }
-}
-
-/// A server on this machine, and what arrived there.
-#[derive(Clone)]
-struct Web {
-    address: SocketAddr,
-    arrived: Arc<Mutex<Vec<Arrived>>>,
-}
-
-impl Web {
-    async fn start() -> Self {
-        let listener = background().spawn(TcpListener::bind("127.0.0.1:0")).await.unwrap().unwrap();
-        let web = Self { address: listener.local_addr().unwrap(), arrived: Arc::default() };
-        let serving = web.clone();
-        background().spawn(async move {
-            while let Ok((socket, _)) = listener.accept().await {
-                let serving = serving.clone();
-                tokio::spawn(async move { serving.serve(socket).await });
-            }
-        });
-        web
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
-    }
-
-    fn arrived(&self) -> Vec<Arrived> {
-        self.arrived.lock().unwrap().clone()
-    }
-
-    fn lines(&self) -> Vec<String> {
-        self.arrived().into_iter().map(|it| it.line).collect()
-    }
-
-    fn keys(&self) -> Vec<String> {
-        self.arrived().iter().map(|it| it.header("idempotency-key").unwrap_or_default().to_owned()).collect()
-    }
-
-    /// The sender, granted this server.
-    fn sender(&self) -> RolesDir {
-        let roles = RolesDir::with(&["sender"]);
-        let port = self.address.port();
-        roles.edit("sender", "127.0.0.1:1\"", &format!("127.0.0.1:{port}\""));
-        roles.edit("sender", "localhost:1\"", &format!("localhost:{port}\""));
-        roles
-    }
-
-    async fn serve(&self, mut socket: TcpStream) {
-        let Some(request) = read(&mut socket).await else { return };
-        let path = request.line.split(' ').nth(1).unwrap_or_default().to_owned();
-        let before = {
-            let mut arrived = self.arrived.lock().unwrap();
-            let before = arrived.iter().filter(|it| it.line == request.line).count();
-            arrived.push(request.clone());
-            before
-        };
-        if let Some(times) = path.strip_prefix("/keyed/lost/")
-            && before < times.parse().unwrap()
-        {
-            return reset(socket);
-        }
-        match path.as_str() {
-            "/open/lost" => reset(socket),
-            "/open/cut" => {
-                let half = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello";
-                socket.write_all(half).await.unwrap_or_default();
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                reset(socket);
-            }
-            "/open/slow" => tokio::time::sleep(Duration::from_secs(20)).await,
-            path => socket.write_all(answer(path).as_bytes()).await.unwrap_or_default(),
-        }
-    }
-}
-
-fn reset(socket: TcpStream) {
-    socket.set_zero_linger().unwrap();
-}
-
-async fn read(socket: &mut TcpStream) -> Option<Arrived> {
-    let mut bytes = Vec::new();
-    let mut buffer = vec![0; 16 << 10];
-    loop {
-        let size = socket.read(&mut buffer).await.ok().filter(|size| *size > 0)?;
-        bytes.extend_from_slice(&buffer[..size]);
-        let Some(end) = bytes.windows(4).position(|it| it == b"\r\n\r\n") else { continue };
-        let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
-        let (line, headers) = head.split_once("\r\n").unwrap_or((&head, ""));
-        let arrived =
-            Arrived { line: line.to_owned(), headers: headers.to_lowercase(), body: bytes[end + 4..].to_vec() };
-        let length = arrived.header("content-length").map_or(0, |length| length.trim().parse().unwrap());
-        if arrived.body.len() >= length {
-            return Some(arrived);
-        }
-    }
-}
-
-fn answer(path: &str) -> String {
-    let whole = |status: &str, headers: &str, body: &str| {
-        format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
-    };
-    match path {
-        "/open/moved" => whole("307 Temporary Redirect", "location: /open/elsewhere\r\n", ""),
-        "/open/broken" => whole("503 Service Unavailable", "retry-after: 7\r\n", "later"),
-        "/open/big" => whole("200 OK", "", &"x".repeat(64 * 1024 + 1)),
-        "/open/gzip" => whole("200 OK", "content-encoding: gzip\r\n", "\u{1f}x"),
-        _ => whole("201 Created", "content-type: text/plain\r\nset-cookie: a=b\r\netag: \"e\"\r\n", "taken"),
-    }
-}
-
-fn task(payload: &Value) -> Value {
+pub(crate) fn task(payload: &Value) -> Value {
     json!({ "title": "send", "task_type": "analysis", "payload": payload, "attempts_max": 3, "assigned_worker": "sender" })
 }
 
-fn post(url: impl Into<String>) -> Value {
+pub(crate) fn post(url: impl Into<String>) -> Value {
     json!({ "url": url.into(), "body": "hello" })
 }
 
-fn options(web: &Web) -> Options {
+pub(crate) fn options(web: &Web) -> Options {
     Options::default().roles(web.sender()).env("JUGGERNAUT_EGRESS_LOOPBACK", "allow")
 }
 
-async fn open(web: &Web) -> Host {
+pub(crate) async fn open(web: &Web) -> Host {
     Host::start(options(web)).await
 }
 
-async fn said(host: &Host, task: &str) -> Vec<String> {
+pub(crate) async fn said(host: &Host, task: &str) -> Vec<String> {
     let logs = host.logs(task).await;
     let lines = logs.iter().filter(|line| line["action"] == "log");
     lines.map(|line| line["message"].as_str().unwrap().to_owned()).collect()
@@ -180,7 +53,7 @@ async fn journal(host: &Host, task: &str) -> Vec<Value> {
 }
 
 /// Nobody could say what became of the call, so a person has to look.
-async fn is_for_a_person(host: &Host, task: &str, at: &str) {
+pub(crate) async fn is_for_a_person(host: &Host, task: &str, at: &str) {
     let row = host.wait_for(task, "failed", LIMIT).await;
     let error = row["error_message"].as_str().unwrap();
     assert!(error.contains("nobody knows whether step") && error.contains("http-send.send"), "{at}: {error}");
@@ -215,7 +88,10 @@ async fn what_is_granted_arrives_once_and_is_journalled() {
     assert_eq!(web.lines(), lines.map(|line| format!("{line} HTTP/1.1")));
     assert_eq!(web.keys(), [0, 1, 2, 3, 4].map(|step| format!("juggernaut-{id}/1/{step}")));
     let arrived = web.arrived();
-    assert_eq!((&arrived[0].body[..], &arrived[1].body[..], &arrived[2].body[..]), (&b"hello"[..], &[0, 0xff][..], &b""[..]));
+    assert_eq!(
+        (&arrived[0].body[..], &arrived[1].body[..], &arrived[2].body[..]),
+        (&b"hello"[..], &[0, 0xff][..], &b""[..])
+    );
     assert_eq!(arrived[0].header("content-type"), Some("text/plain"));
     assert_eq!((arrived[0].header("accept"), arrived[0].header("accept-encoding")), (Some("*/*"), Some("identity")));
     assert_eq!(arrived[1].header("if-match"), Some("\"x\""));
@@ -276,7 +152,8 @@ async fn what_is_not_granted_never_leaves() {
         assert!(said.starts_with(kind) && said.contains(part), "{send}: {said}");
     }
     assert!(web.arrived().is_empty() && other.arrived().is_empty(), "{:?}", web.lines());
-    let denied = format!("audit_log where task_id = '{id}' and kind = 'policy_decision' and details ->> 'verdict' = 'denied'");
+    let denied =
+        format!("audit_log where task_id = '{id}' and kind = 'policy_decision' and details ->> 'verdict' = 'denied'");
     let wanted = cases.iter().filter(|(_, kind, _)| *kind == "denied").count();
     assert_eq!(count(&host.db(), &denied).await, i64::try_from(wanted).unwrap());
     agrees(&host.database()).await;
@@ -287,7 +164,8 @@ async fn this_machine_is_refused_unless_the_operator_allows_it() {
     let web = Web::start().await;
     let host = Host::start(Options::default().roles(web.sender())).await;
     let port = web.address.port();
-    let urls = [web.url("/open/a"), format!("http://2130706433:{port}/open/a"), format!("http://localhost:{port}/open/a")];
+    let urls =
+        [web.url("/open/a"), format!("http://2130706433:{port}/open/a"), format!("http://localhost:{port}/open/a")];
     let (_, said) = send(&host, &urls.map(post)).await;
     assert!(said.iter().all(|said| said.starts_with("denied ") && said.ends_with("[egress-guard]")), "{said:?}");
     assert!(web.arrived().is_empty());
@@ -323,7 +201,10 @@ async fn answers_are_bounded_and_what_was_sent_is_said_to_be_sent() {
     let web = Web::start().await;
     let host = open(&web).await;
     let (_, said) = send(&host, &[post(web.url("/open/big")), post(web.url("/open/gzip"))]).await;
-    assert_eq!(said[0], "invalid it was sent, and answered with 200, but the answer is over 64 KiB (http-send.response_kib_max)");
+    assert_eq!(
+        said[0],
+        "invalid it was sent, and answered with 200, but the answer is over 64 KiB (http-send.response_kib_max)"
+    );
     assert!(said[1].starts_with("invalid it was sent, and answered with 200, but the server encodes"), "{}", said[1]);
     assert_eq!(web.arrived().len(), 2);
 }
@@ -384,126 +265,6 @@ async fn it_is_not_sent_again_for_ever() {
     let task = host.create_task(task(&json!({ "sends": [post(web.url("/keyed/lost/99"))] }))).await;
     is_for_a_person(&host, &task, "always lost").await;
     assert_eq!(web.keys(), vec![format!("juggernaut-{task}/1/0"); 4]);
-}
-
-/// How often it arrives, and whether a person has to look.
-async fn crashed(at: &'static str, path: &'static str, arrives: usize, for_a_person: bool) {
-    let web = Web::start().await;
-    let (mut host, task) = died(options(&web), at, task(&json!({ "sends": [post(web.url(path))] }))).await;
-    restarted(&mut host).await;
-    let at = format!("{at} {path}");
-    if for_a_person {
-        is_for_a_person(&host, &task, &at).await;
-    } else {
-        let row = host.wait_for(&task, "failed", LIMIT).await;
-        assert_eq!(row["error_message"], "sent everything", "{at}");
-        assert!(said(&host, &task).await[0].starts_with("201 "), "{at}");
-        assert_eq!(count(&host.db(), "alerts").await, 0, "{at}");
-        agrees(&host.database()).await;
-    }
-    assert_eq!(web.keys(), vec![format!("juggernaut-{task}/1/0"); arrives], "{at}");
-}
-
-/// Whether it was sent can not be told from a journal that ends with the intent.
-#[tokio::test]
-async fn a_killed_host_sends_nothing_again() {
-    let points = [
-        ("before-intent", 1, false),
-        ("after-intent", 0, true),
-        ("before-act", 0, true),
-        ("after-act", 1, true),
-        ("before-result", 1, true),
-        ("after-result", 1, false),
-    ];
-    together(AT_ONCE, points.map(|(at, arrives, person)| crashed(at, "/open/a", arrives, person))).await;
-}
-
-#[tokio::test]
-async fn a_killed_host_sends_the_same_key_again_where_that_is_harmless() {
-    let points =
-        [("before-intent", 1), ("after-intent", 1), ("before-act", 1), ("after-act", 2), ("before-result", 2), ("after-result", 1)];
-    together(AT_ONCE, points.map(|(at, arrives)| crashed(at, "/keyed/a", arrives, false))).await;
-}
-
-/// Servers remember a key for a while.
-#[tokio::test]
-async fn an_old_call_is_not_sent_again() {
-    let web = Web::start().await;
-    let draft = task(&json!({ "sends": [post(web.url("/keyed/a"))] }));
-    let (mut host, task) = died(options(&web), "after-act", draft).await;
-    begun_earlier(&host, "16 minutes").await;
-    restarted(&mut host).await;
-    is_for_a_person(&host, &task, "old").await;
-    assert_eq!(web.arrived().len(), 1);
-}
-
-/// As if the host had been down so long.
-pub(crate) async fn begun_earlier(host: &Host, ago: &str) {
-    let statement = format!(
-        "alter table task_steps disable trigger user;
-         update task_steps set intended_at = intended_at - interval '{ago}' where state = 'intended';
-         alter table task_steps enable trigger user"
-    );
-    crate::approvals::sql(host, &statement).await;
-}
-
-fn risky(web: &Web) -> Value {
-    let mut draft = task(&json!({ "sends": [{
-        "url": web.url("/open/a"), "body": "one\u{202e}\ntwo", "headers": [["content-type", "text/plain"]],
-    }] }));
-    draft["risk"] = json!("high");
-    draft
-}
-
-#[tokio::test]
-async fn at_high_risk_a_person_sees_what_would_be_sent_and_it_is_sent_once() {
-    let web = Web::start().await;
-    let host = open(&web).await;
-    let approver = host.token("approver").await;
-    let task = host.create_task(risky(&web)).await;
-    host.wait_for(&task, "waiting_approval", LIMIT).await;
-    let approval = host.approval(&task, "requested").await;
-    assert_eq!(approval["action"], "http-send.send");
-    let shown = approval["shown"].as_str().unwrap();
-    let url = web.url("/open/a");
-    for part in ["method   POST\n", &format!("URL      {url}\n"), "header   content-type: text/plain\n", "| one<U+202E>\n| two\n"] {
-        assert!(shown.contains(part), "{part}: {shown}");
-    }
-    assert!(web.arrived().is_empty());
-    let (status, answer) = host.decide(&approval, "approve", &approver).await;
-    assert_eq!(status, StatusCode::OK, "{answer}");
-    host.wait_for(&task, "failed", LIMIT).await;
-    assert!(said(&host, &task).await[0].starts_with("201 "));
-    assert_eq!(web.keys(), [format!("juggernaut-{task}/1/0")]);
-
-    let task = host.create_task(risky(&web)).await;
-    host.wait_for(&task, "waiting_approval", LIMIT).await;
-    let approval = host.approval(&task, "requested").await;
-    host.decide(&approval, "deny", &approver).await;
-    host.wait_for(&task, "failed", LIMIT).await;
-    assert_eq!(web.arrived().len(), 1, "what was denied is not sent");
-    agrees(&host.database()).await;
-}
-
-async fn crashed_with_an_approval(at: &'static str) {
-    let web = Web::start().await;
-    let mut host = Host::start(options(&web).env("JUGGERNAUT_CRASH_AT", at)).await;
-    let task = host.create_only_task(&risky(&web)).await;
-    host.wait_for(&task, "waiting_approval", LIMIT).await;
-    let approval = host.approval(&task, "requested").await;
-    let path = format!("/api/v1/approvals/{}/approve", approval["id"].as_str().unwrap());
-    host.api_or_crash(&path, &host.token("approver").await, &json!({ "note": "for a test" })).await;
-    killed_itself(&mut host, at).await;
-    restarted(&mut host).await;
-    is_for_a_person(&host, &task, at).await;
-    assert_eq!(web.arrived().len(), usize::from(at == "after-act"), "{at}");
-    assert_eq!(count(&host.db(), "approvals where state = 'consumed'").await, 1, "{at}: one approval, used up");
-    assert_eq!(count(&host.db(), "approvals").await, 1, "{at}");
-}
-
-#[tokio::test]
-async fn an_approval_is_good_for_one_sending_whatever_happens() {
-    together(AT_ONCE, ["after-approval-use", "after-intent", "before-act", "after-act"].map(crashed_with_an_approval)).await;
 }
 
 #[tokio::test]

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Extension, Path, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::Json;
 use serde_json::{Value, json};
 
 use super::Actor;
@@ -50,8 +50,7 @@ pub(super) async fn dispatch(
     };
     let wanted = fields.flag("return_run_details")?;
     let dispatch = Dispatch { workflow, reference, inputs, actor };
-    let (run, details) =
-        blocking(&app, move |store| store.locked(&name, |repo| repo.dispatch(dispatch))).await?;
+    let (run, details) = blocking(&app, move |store| store.locked(&name, |repo| repo.dispatch(dispatch))).await?;
     if !wanted || !details {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }

@@ -185,7 +185,8 @@ fn check_inputs(text: &str, inputs: &[(String, String)]) -> Result<(), StoreErro
     if !text.contains("workflow_dispatch") {
         return Err(StoreError::Unprocessable("Workflow does not have 'workflow_dispatch' trigger".to_owned()));
     }
-    let declared = |name: &str| text.lines().any(|line| line.trim().strip_prefix(name).is_some_and(|it| it.starts_with(':')));
+    let declared =
+        |name: &str| text.lines().any(|line| line.trim().strip_prefix(name).is_some_and(|it| it.starts_with(':')));
     let unexpected: Vec<_> =
         inputs.iter().filter(|(name, _)| !declared(name)).map(|(name, _)| format!("\"{name}\"")).collect();
     if unexpected.is_empty() {
@@ -199,7 +200,7 @@ fn title(text: &str, workflow: &str, inputs: &[(String, String)]) -> String {
     let Some(name) = text.lines().find_map(|line| line.strip_prefix("run-name:")) else {
         return workflow.to_owned();
     };
-    inputs.iter().fold(name.trim().to_owned(), |title, (name, value)| {
-        title.replace(&format!("${{{{ inputs.{name} }}}}"), value)
-    })
+    inputs
+        .iter()
+        .fold(name.trim().to_owned(), |title, (name, value)| title.replace(&format!("${{{{ inputs.{name} }}}}"), value))
 }

@@ -227,7 +227,9 @@ fn claimable(authority: &Authority) -> Vec<String> {
 fn web(settings: EgressSettings) -> Result<WebClient> {
     let EgressSettings { loopback_allowed } = settings;
     if loopback_allowed {
-        warn!("JUGGERNAUT_EGRESS_LOOPBACK=allow: roles may fetch from this machine and send to it; never set it on a server");
+        warn!(
+            "JUGGERNAUT_EGRESS_LOOPBACK=allow: roles may fetch from this machine and send to it; never set it on a server"
+        );
     }
     let loopback = if loopback_allowed { Loopback::Allowed } else { Loopback::Refused };
     Ok(WebClient::new(Guard::new(loopback), USER_AGENT)?)

@@ -21,8 +21,7 @@ const GIVEN: &[HeaderName] =
     &[header::CONTENT_TYPE, header::ETAG, header::LAST_MODIFIED, header::LINK, header::RETRY_AFTER];
 /// The same where something is changed.
 const SENT_WITH_BODY: &[HeaderName] = &[header::ACCEPT, header::CONTENT_TYPE, header::IF_MATCH];
-const GIVEN_OF_SENDING: &[HeaderName] =
-    &[header::CONTENT_TYPE, header::ETAG, header::LOCATION, header::RETRY_AFTER];
+const GIVEN_OF_SENDING: &[HeaderName] = &[header::CONTENT_TYPE, header::ETAG, header::LOCATION, header::RETRY_AFTER];
 
 /// Headers of a role's request, checked.
 #[derive(Clone, Debug, Default)]

@@ -109,8 +109,7 @@ async fn answer(response: Response, body_bytes_max: usize) -> Result<Answered, S
     let unfit = |what: String| SendError::Unfit(format!("it was sent, and answered with {status}, but {what}"));
     headers::not_encoded(response.headers()).map_err(|error| unfit(error.to_string()))?;
     let headers = headers::given_of_sending(response.headers()).map_err(|error| unfit(error.to_string()))?;
-    let too_large =
-        || unfit(format!("the answer is over {} KiB (http-send.response_kib_max)", body_bytes_max / 1024));
+    let too_large = || unfit(format!("the answer is over {} KiB (http-send.response_kib_max)", body_bytes_max / 1024));
     if response.content_length().is_some_and(|bytes| bytes > body_bytes_max as u64) {
         return Err(too_large());
     }

@@ -1,5 +1,7 @@
 //! The guard's table, and the client against a server that wants in.
 
+mod sending;
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};

@@ -5,6 +5,7 @@ mod limits;
 mod reads;
 mod server;
 mod texts;
+mod workflows;
 mod writes;
 
 use serde_json::{Value, json};

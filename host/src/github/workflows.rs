@@ -6,12 +6,12 @@ use reqwest::Method;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::GitHub;
 use super::error::GitHubError;
 use super::read::{CONTENTS_BODY_BYTES_MAX, LIST_BODY_BYTES_MAX};
 use super::transport::Page;
 use super::types::WorkflowRun;
 use super::wire::{Dispatched, NewDispatch, WireUser, WireWorkflowRun, WorkflowRunPage};
-use super::GitHub;
 use crate::policy::Granted;
 use crate::policy::action::DispatchWorkflow;
 use crate::repo::{Branch, Repository};

@@ -131,7 +131,8 @@ pub(super) fn deploy(manifest: &Manifest, repository: &Repository, workflow: &st
     }
     let mut of_workflow = of_repository.into_iter().filter(|granted| granted.workflow == workflow).peekable();
     if of_workflow.peek().is_none() {
-        let remedy = format!("workflow {workflow:?} of {repository} is not granted; see grants.deploy.targets in {place}");
+        let remedy =
+            format!("workflow {workflow:?} of {repository} is not granted; see grants.deploy.targets in {place}");
         outside.add("workflows", remedy);
     } else if !of_workflow.any(|granted| granted.branches.iter().any(|pattern| pattern.matches(branch))) {
         let remedy = format!(
@@ -169,7 +170,8 @@ fn endpoint<'a>(
         outside.add("hosts", remedy);
         return outside;
     }
-    let of_method: Vec<_> = of_host.into_iter().filter(|granted| granted.methods.iter().any(|it| it.name() == method)).collect();
+    let of_method: Vec<_> =
+        of_host.into_iter().filter(|granted| granted.methods.iter().any(|it| it.name() == method)).collect();
     let Some(first) = of_method.first() else {
         let host = target.host();
         let remedy = format!(

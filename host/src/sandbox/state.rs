@@ -88,8 +88,18 @@ impl RunState {
         outside: Handle,
         input: RunInput,
     ) -> Self {
-        let RunInput { task, authority, steps, log_lines, started_at, own_commits, own_runs, recorder, act_until, mode } =
-            input;
+        let RunInput {
+            task,
+            authority,
+            steps,
+            log_lines,
+            started_at,
+            own_commits,
+            own_runs,
+            recorder,
+            act_until,
+            mode,
+        } = input;
         let versions = Versions { component, manifest: manifest.sha256, policy: authority.policies.digest() };
         let limits = &manifest.limits;
         let log_limits = LogLimits { lines_max: limits.log_lines, line_bytes_max: limits.log_line_bytes };

@@ -101,7 +101,8 @@ mod tests {
     fn the_hosts_input_is_given_where_it_is_declared() {
         let declared = "on:\n  workflow_dispatch:\n    inputs:\n      juggernaut_step:\n        required: false\n";
         assert!(declares_step(declared.as_bytes()) && declares_step(b"    juggernaut_step : {}"));
-        for other in ["juggernaut_step:\n", "  juggernaut_steps:\n", "  # juggernaut_step:\n", "  x: juggernaut_step\n"] {
+        for other in ["juggernaut_step:\n", "  juggernaut_steps:\n", "  # juggernaut_step:\n", "  x: juggernaut_step\n"]
+        {
             assert!(!declares_step(other.as_bytes()), "{other}");
         }
     }
@@ -116,7 +117,10 @@ mod tests {
             inputs: vec![("target".to_owned(), "prod\u{202e}\nhead x".to_owned())],
         };
         let Shown { text, exact, .. } = shown(&action, b"on: workflow_dispatch\n\x1b[2J\n");
-        assert!(text.contains("repository demo/sample\nworkflow   .github/workflows/deploy.yml\nbranch     main\n"), "{text}");
+        assert!(
+            text.contains("repository demo/sample\nworkflow   .github/workflows/deploy.yml\nbranch     main\n"),
+            "{text}"
+        );
         assert!(text.contains(&format!("head       {}\n", "a".repeat(40))), "{text}");
         assert!(text.contains("input      target = \"prod<U+202E><U+000A>head x\"\n"), "{text}");
         assert!(text.contains("| on: workflow_dispatch\n| <U+001B>[2J\n"), "{text}");

@@ -86,7 +86,8 @@ impl Host for RunState {
         let body_kib_max = grant.map_or(0, |grant| grant.request_kib_max);
         if body.len() > body_kib_max as usize * 1024 {
             let bytes = body.len();
-            let message = format!("the body has {bytes} bytes; at most {body_kib_max} KiB are sent (http-send.request_kib_max)");
+            let message =
+                format!("the body has {bytes} bytes; at most {body_kib_max} KiB are sent (http-send.request_kib_max)");
             return Err(GuestError::Invalid(message).into());
         }
         let idempotent = grant.is_some_and(|grant| grant.is_idempotent(&target, method));

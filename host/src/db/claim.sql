@@ -61,7 +61,8 @@ runs as (
     insert into task_runs (task_id, attempt, worker_id, role, component_sha256, manifest_sha256)
     select c.id, c.attempt, $7, $9, $10, $11 from claimed as c
     on conflict (task_id, attempt) do update set worker_id = excluded.worker_id, role = excluded.role,
-        component_sha256 = excluded.component_sha256, manifest_sha256 = excluded.manifest_sha256
+        component_sha256 = excluded.component_sha256, manifest_sha256 = excluded.manifest_sha256,
+        ended_at = null, end_cause = null, end_reason = null
     returning task_id, started_at, log_lines
 ),
 logged as (

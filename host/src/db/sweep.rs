@@ -6,6 +6,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::approvals::changed;
+use super::attempts::{Ended, end_attempts};
 use super::{Db, DbError};
 use crate::audit::{Event, EventKind};
 use crate::task::{TaskId, TaskStatus};
@@ -103,14 +104,14 @@ impl Db {
         let stale = sqlx::query!(
             r#"update worker_registry set status = 'stale'
                where status not in ('stale', 'offline') and last_heartbeat < now() - interval '5 minutes'"#,
+        end_attempts(&mut tx, &ids, Ended::DeadlinePassed.name()).await?;
         )
         .execute(&mut **transaction)
         .await?;
         let dead = moved.iter().filter(|event| event.kind == EventKind::TaskDeadLettered).count() as u64;
         let reclaimed = moved.len() as u64 - dead;
         // What waited for an approval waits no more: the trigger closed it.
-        let ended: Vec<_> = moved.iter().filter_map(|event| event.task).map(|task| task.0).collect();
-        moved.extend(changed(&mut transaction, &ended).await?);
+        moved.extend(changed(&mut transaction, &ids).await?);
         transaction.commit(moved).await?;
         Ok(Swept { reclaimed, dead, stale_workers: stale.rows_affected() })
     }
@@ -141,6 +142,10 @@ async fn take_back(connection: &mut PgConnection) -> Result<Vec<Event>, DbError>
                    completed_at = case when e.leases_lost >= $2 then now() end,
                    error_message = case when e.leases_lost >= $2
                        then 'the host went away ' || t.leases_lost + 1 || ' times while it ran this task'
+        let ids: Vec<_> = moved.iter().filter_map(|event| event.task).map(|task| task.0).collect();
+        if !ids.is_empty() {
+            end_attempts(&mut transaction, &ids, Ended::LeaseExpired.name()).await?;
+        }
                        else t.error_message end
                from expired as e where t.id = e.id
                returning t.id, t.attempt, t.status, e.assigned_worker

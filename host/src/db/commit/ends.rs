@@ -134,6 +134,35 @@ pub(super) async fn set_states(connection: &mut PgConnection, writes: &[&Write])
 /// Decided meanwhile, either way: the run finds out when it comes to the call again.
 async fn wait(connection: &mut PgConnection, key: &RunKey, ending: &Ending) -> Result<(), DbError> {
     let Ending::WaitingApproval { approval, reason } = ending else { return Ok(()) };
+/// Says in the attempts why they ended. One that completed its task is said by the task: the most frequent end costs no
+/// row more.
+pub(super) async fn end_attempts(connection: &mut PgConnection, writes: &[&Write]) -> Result<(), DbError> {
+    let (mut tasks, mut attempts, mut causes, mut reasons) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (key, End { ending, cause }) in ends(writes) {
+        if !matches!(ending, Ending::Completed { .. }) {
+            tasks.push(key.task.0);
+            attempts.push(key.attempt.0);
+            causes.push((*cause).to_owned());
+            reasons.push(ending.failure().map(str::to_owned));
+        }
+    }
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        r#"update task_runs as r set ended_at = now(), end_cause = e.cause, end_reason = e.reason
+           from unnest($1::uuid[], $2::integer[], $3::text[], $4::text[]) as e (task_id, attempt, cause, reason)
+           where r.task_id = e.task_id and r.attempt = e.attempt"#,
+        &tasks,
+        &attempts,
+        &causes,
+        &reasons as &[Option<String>],
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
     let waits = sqlx::query!(
         r#"update governance_tasks as t
            set status = case when open.waits then 'waiting_approval' else 'pending' end::task_status,

@@ -72,6 +72,9 @@ struct Places {
     addressees: Vec<String>,
     priorities: Vec<Priority>,
     created_at: Vec<OffsetDateTime>,
+    /// The type that was served last, by priority. A claim of one task is one turn: without this the oldest type would
+    /// have them all.
+    served_last: HashMap<Priority, String>,
     ids: Vec<Uuid>,
 }
 
@@ -82,6 +85,8 @@ impl QueuePosition {
             self.from_start_at = Some(Instant::now());
         }
         let mut addressees = vec!["", request.worker_type, &request.worker_id.0];
+    /// Within a turn, who comes first.
+    ranks: Vec<i32>,
         addressees.dedup();
         let mut places = Places::default();
         for (name, addressee, priority) in request.task_types.iter().flat_map(|name| {
@@ -96,6 +101,7 @@ impl QueuePosition {
             places.ids.push(id);
         }
         places
+            places.ranks.push(self.rank(request.task_types, name, priority));
     }
 
     /// Fewer than asked for: there may be more before this position.
@@ -107,6 +113,29 @@ impl QueuePosition {
         let place = (task.task_type.clone(), addressee.unwrap_or_default(), task.priority);
         let reached = self.reached.entry(place).or_insert((created_at, task.id.0));
         *reached = (*reached).max((created_at, task.id.0));
+    /// How far a type stands behind the one that was served last, which comes last itself.
+    fn rank(&self, types: &[String], name: &str, priority: Priority) -> i32 {
+        let number = |name: &String| types.iter().position(|it| it == name);
+        let first = self.served_last.get(&priority).and_then(number).map_or(0, |last| last + 1);
+        let mut from_first = types.iter().cycle().skip(first).take(types.len());
+        from_first.position(|it| it == name).and_then(|rank| i32::try_from(rank).ok()).unwrap_or(i32::MAX)
+    }
+
+    /// The next claim begins with the type behind the one that had the last turn of this one.
+    fn serve<'a>(&mut self, types: &[String], tasks: impl Iterator<Item = &'a Task>) {
+        let mut turns: HashMap<(Priority, &str), u32> = HashMap::new();
+        for task in tasks {
+            *turns.entry((task.priority, task.task_type.as_str())).or_default() += 1;
+        }
+        for priority in Priority::ALL {
+            let served = turns.iter().filter(|((of, _), _)| of == priority);
+            let last = served.max_by_key(|((_, name), turn)| (**turn, self.rank(types, name, *priority)));
+            if let Some(((_, name), _)) = last {
+                self.served_last.insert(*priority, (*name).to_owned());
+            }
+        }
+    }
+
     }
 }
 
@@ -118,7 +147,7 @@ impl Db {
         request: &ClaimRequest<'_>,
         position: &mut QueuePosition,
     ) -> Result<Vec<Claim>, DbError> {
-        let Places { types, addressees, priorities, created_at, ids } = position.places(request);
+        let Places { types, addressees, priorities, created_at, ids, ranks } = position.places(request);
         let mut tx = self.begin_engine().await?;
         let rows = sqlx::query_file!(
             "src/db/claim.sql",
@@ -142,6 +171,7 @@ impl Db {
                 "attempt": row.attempt, "lease": row.lease, "resumed": row.resumed, "role": request.role,
                 "component_sha256": component, "manifest_sha256": manifest,
             });
+            &ranks,
             Event::moved(EventKind::TaskClaimed, TaskId(row.id), TaskStatus::InProgress, &request.worker_id.0, details)
         });
         let mut events: Vec<Event> = claimed.collect();
@@ -182,7 +212,9 @@ impl Db {
             position.reach(&claim.task, addressee, created_at);
             claim
         });
-        Ok(claims.collect())
+        let claims: Vec<Claim> = claims.collect();
+        position.serve(request.task_types, claims.iter().map(|claim| &claim.task));
+        Ok(claims)
     }
 
     /// Extends the leases that are still held, all in one statement, and says which those are.

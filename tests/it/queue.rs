@@ -7,7 +7,7 @@ use juggernaut::approval::ApprovalId;
 use juggernaut::db::commit::Write;
 use juggernaut::db::journal::{Batch, RunKey, StepRow};
 use juggernaut::db::outcomes::Ending;
-use juggernaut::db::queue::{Claim, ClaimRequest, QueuePosition};
+use juggernaut::db::queue::{Claim, ClaimRequest, QueuePosition, Renewed};
 use juggernaut::db::sweep::{LEASES_LOST_MAX, Swept};
 use juggernaut::db::{Db, DbError};
 use juggernaut::journal::{Effect, LogLine, Outcome, Step};
@@ -250,7 +250,8 @@ async fn who_lost_the_lease_writes_nothing_more() {
         if stage == "claimed" {
             let (new, new_key) = claim(&db, "EXECUTOR-2").await;
             assert!(new.lease > old.lease);
-            assert_eq!(db.renew_leases(&[(task, new.lease)], LEASE).await.unwrap(), [task]);
+            let renewed = db.renew_leases(&[(task, new.lease)], LEASE).await.unwrap();
+            assert_eq!((renewed.standing, renewed.extended), (HashSet::from([task]), HashSet::from([task])));
             assert_eq!(new_key.attempt, old_key.attempt);
         }
         if stage == "failed" {
@@ -271,8 +272,8 @@ async fn who_lost_the_lease_writes_nothing_more() {
             let ended = end(&db, &old_key, &batch(1), &ending).await;
             assert!(matches!(ended, Err(DbError::LeaseLost)), "{stage}: {ending:?}");
         }
-        assert_eq!(db.renew_leases(&[(task, old.lease)], LEASE).await.unwrap(), []);
-        assert_eq!(db.held_leases(&[(task, old.lease)]).await.unwrap(), []);
+        assert_eq!(db.renew_leases(&[(task, old.lease)], LEASE).await.unwrap(), Renewed::default());
+        assert_eq!(db.held_leases(&[(task, old.lease)]).await.unwrap(), HashSet::new());
         let after: String = sqlx::query_scalar(written).fetch_one(pool).await.unwrap();
         assert_eq!(Some(&after), before.last(), "{stage}");
         assert_eq!(row(pool, task).await, state, "{stage}");

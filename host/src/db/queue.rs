@@ -3,7 +3,7 @@
 //! Invariant: a claim is one short transaction; each write of a run names the lease that it was claimed with, and
 //! zero rows mean that the lease is lost.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -54,6 +54,15 @@ pub struct Run {
     pub resumed: bool,
 }
 
+/// What came of a renewal.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Renewed {
+    /// Claims that still stand.
+    pub standing: HashSet<TaskId>,
+    /// Of these, the ones whose lease is longer now.
+    pub extended: HashSet<TaskId>,
+}
+
 /// One run of entries of the queue's index: a type, whom the tasks are meant for (empty: anybody), a priority.
 type Place = (String, String, Priority);
 
@@ -63,6 +72,9 @@ pub struct QueuePosition {
     reached: HashMap<Place, (OffsetDateTime, Uuid)>,
     /// None: the next claim looks at the queue from its beginning.
     from_start_at: Option<Instant>,
+    /// The type that was served last, by priority. A claim of one task is one turn: without this the oldest type would
+    /// have them all.
+    served_last: HashMap<Priority, String>,
 }
 
 /// Where a claim begins to look, column by column.
@@ -72,10 +84,9 @@ struct Places {
     addressees: Vec<String>,
     priorities: Vec<Priority>,
     created_at: Vec<OffsetDateTime>,
-    /// The type that was served last, by priority. A claim of one task is one turn: without this the oldest type would
-    /// have them all.
-    served_last: HashMap<Priority, String>,
     ids: Vec<Uuid>,
+    /// Within a turn, who comes first.
+    ranks: Vec<i32>,
 }
 
 impl QueuePosition {
@@ -85,13 +96,12 @@ impl QueuePosition {
             self.from_start_at = Some(Instant::now());
         }
         let mut addressees = vec!["", request.worker_type, &request.worker_id.0];
-    /// Within a turn, who comes first.
-    ranks: Vec<i32>,
         addressees.dedup();
         let mut places = Places::default();
         for (name, addressee, priority) in request.task_types.iter().flat_map(|name| {
             addressees.iter().flat_map(move |addressee| Priority::ALL.iter().map(move |it| (name, *addressee, *it)))
         }) {
+            places.ranks.push(self.rank(request.task_types, name, priority));
             let place = (name.clone(), addressee.to_owned(), priority);
             let (created_at, id) = self.reached.get(&place).copied().unwrap_or((BEGINNING, Uuid::nil()));
             places.types.push(place.0);
@@ -101,18 +111,8 @@ impl QueuePosition {
             places.ids.push(id);
         }
         places
-            places.ranks.push(self.rank(request.task_types, name, priority));
     }
 
-    /// Fewer than asked for: there may be more before this position.
-    fn came_short(&mut self) {
-        self.from_start_at = None;
-    }
-
-    fn reach(&mut self, task: &Task, addressee: Option<String>, created_at: OffsetDateTime) {
-        let place = (task.task_type.clone(), addressee.unwrap_or_default(), task.priority);
-        let reached = self.reached.entry(place).or_insert((created_at, task.id.0));
-        *reached = (*reached).max((created_at, task.id.0));
     /// How far a type stands behind the one that was served last, which comes last itself.
     fn rank(&self, types: &[String], name: &str, priority: Priority) -> i32 {
         let number = |name: &String| types.iter().position(|it| it == name);
@@ -136,6 +136,15 @@ impl QueuePosition {
         }
     }
 
+    /// Fewer than asked for: there may be more before this position.
+    fn came_short(&mut self) {
+        self.from_start_at = None;
+    }
+
+    fn reach(&mut self, task: &Task, addressee: Option<String>, created_at: OffsetDateTime) {
+        let place = (task.task_type.clone(), addressee.unwrap_or_default(), task.priority);
+        let reached = self.reached.entry(place).or_insert((created_at, task.id.0));
+        *reached = (*reached).max((created_at, task.id.0));
     }
 }
 
@@ -162,6 +171,7 @@ impl Db {
             request.role,
             request.component_sha256.as_slice(),
             request.manifest_sha256.as_slice(),
+            &ranks,
         )
         .fetch_all(&mut **tx)
         .await?;
@@ -171,7 +181,6 @@ impl Db {
                 "attempt": row.attempt, "lease": row.lease, "resumed": row.resumed, "role": request.role,
                 "component_sha256": component, "manifest_sha256": manifest,
             });
-            &ranks,
             Event::moved(EventKind::TaskClaimed, TaskId(row.id), TaskStatus::InProgress, &request.worker_id.0, details)
         });
         let mut events: Vec<Event> = claimed.collect();
@@ -217,25 +226,39 @@ impl Db {
         Ok(claims)
     }
 
-    /// Extends the leases that are still held, all in one statement, and says which those are.
-    pub async fn renew_leases(&self, held: &[(TaskId, Lease)], lease: Duration) -> Result<Vec<TaskId>, DbError> {
+    /// Extends the leases that are still held, all in one statement. Waits for nobody: a row that somebody else holds just
+    /// then is left for the next time, so that no stuck transaction costs all the others their leases, and no two can be
+    /// in each other's way.
+    pub async fn renew_leases(&self, held: &[(TaskId, Lease)], lease: Duration) -> Result<Renewed, DbError> {
         let (ids, leases) = columns(held);
-        let kept = sqlx::query_scalar!(
-            r#"update governance_tasks as t set lease_expires_at = now() + make_interval(secs => $3)
-               from unnest($1::uuid[], $2::bigint[]) as held (id, lease)
-               where t.id = held.id and t.lease = held.lease and t.status = 'in_progress'
-               returning t.id"#,
+        let rows = sqlx::query!(
+            r#"with standing as (
+                   select t.id from governance_tasks as t
+                   join unnest($1::uuid[], $2::bigint[]) as held (id, lease) on t.id = held.id and t.lease = held.lease
+                   where t.status = 'in_progress' and t.id = any ($1::uuid[])
+               ), free as (
+                   select t.id from governance_tasks as t
+                   join unnest($1::uuid[], $2::bigint[]) as held (id, lease) on t.id = held.id and t.lease = held.lease
+                   where t.status = 'in_progress' and t.id = any ($1::uuid[])
+                   for no key update of t skip locked
+               ), extended as (
+                   update governance_tasks as t set lease_expires_at = now() + make_interval(secs => $3)
+                   where t.id = any (array(select id from free))
+                   returning t.id
+               )
+               select s.id, e.id is not null as "extended!" from standing as s left join extended as e on e.id = s.id"#,
             &ids,
             &leases,
             lease.as_secs_f64(),
         )
         .fetch_all(self.pool())
         .await?;
-        Ok(kept.into_iter().map(TaskId).collect())
+        let extended = rows.iter().filter(|row| row.extended).map(|row| TaskId(row.id)).collect();
+        Ok(Renewed { standing: rows.into_iter().map(|row| TaskId(row.id)).collect(), extended })
     }
 
     /// Which of these claims still stand: a cancelled or reclaimed task is missing.
-    pub async fn held_leases(&self, held: &[(TaskId, Lease)]) -> Result<Vec<TaskId>, DbError> {
+    pub async fn held_leases(&self, held: &[(TaskId, Lease)]) -> Result<HashSet<TaskId>, DbError> {
         let (ids, leases) = columns(held);
         let kept = sqlx::query_scalar!(
             r#"select t.id from governance_tasks as t

@@ -1,12 +1,13 @@
 //! The claims that this host holds, of all its workers: renewed together, and stopped when one is lost.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tracing::warn;
 
+use crate::db::queue::Renewed;
 use crate::db::{Db, DbError};
 use crate::task::{Lease, TaskId, WorkerId};
 
@@ -92,15 +93,15 @@ impl Held {
         self.lock().iter().map(|(task, entry)| (*task, entry.lease)).collect()
     }
 
-    /// Of what was asked about, what is not kept is lost.
-    fn settle(&self, asked: &[(TaskId, Lease)], kept: &HashSet<TaskId>, renewed: Option<(Instant, Duration)>) {
+    /// Of what was asked about, what does not stand is lost. Whose lease is longer now may act until the new one's half.
+    fn settle(&self, asked: &[(TaskId, Lease)], found: &Renewed, act_until: Instant) {
         let held = self.lock();
         for (task, lease) in asked {
             let Some(entry) = held.get(task).filter(|entry| entry.lease == *lease) else { continue };
-            if !kept.contains(task) {
+            if !found.standing.contains(task) {
                 entry.stop.send_replace(Stop::Lost);
-            } else if let Some((asked_at, length)) = renewed {
-                entry.act_until.send_replace(may_act_until(asked_at, length));
+            } else if found.extended.contains(task) {
+                entry.act_until.send_replace(act_until);
             }
         }
     }
@@ -138,16 +139,17 @@ pub async fn keep(db: Db, held: Arc<Held>, lease: Duration) {
         let renew = renewed_at.elapsed() >= renew_every;
         let asked_at = Instant::now();
         match ask(&db, &claims, renew.then_some(lease), renew_every).await {
-            Ok(kept) => {
+            Ok(found) => {
                 answered_at = asked_at;
-                if renew {
+                // Those that somebody else held just then are tried again at the next look.
+                if renew && found.extended.len() == found.standing.len() {
                     renewed_at = asked_at;
                 }
-                held.settle(&claims, &kept.into_iter().collect(), renew.then_some((asked_at, lease)));
+                held.settle(&claims, &found, may_act_until(asked_at, lease));
             }
             Err(error) if answered_at.elapsed() > lease => {
                 warn!(%error, "the leases could not be renewed in time; giving the runs up");
-                held.settle(&claims, &HashSet::new(), None);
+                held.settle(&claims, &Renewed::default(), asked_at);
             }
             Err(error) => warn!(%error, "the leases could not be looked after; trying again"),
         }
@@ -160,11 +162,11 @@ async fn ask(
     claims: &[(TaskId, Lease)],
     renew: Option<Duration>,
     limit: Duration,
-) -> Result<Vec<TaskId>, DbError> {
+) -> Result<Renewed, DbError> {
     let question = async {
         match renew {
             Some(lease) => db.renew_leases(claims, lease).await,
-            None => db.held_leases(claims).await,
+            None => Ok(Renewed { standing: db.held_leases(claims).await?, ..Renewed::default() }),
         }
     };
     let answered = tokio::time::timeout(limit, question).await;

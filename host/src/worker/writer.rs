@@ -151,8 +151,8 @@ where
     loop {
         let stored = tokio::time::timeout(TRY_LIMIT, store()).await;
         match stored.unwrap_or_else(|_| Err(DbError::Unavailable(format!("no answer within {TRY_LIMIT:?}")))) {
-            Err(DbError::Unavailable(cause)) if attempt < TRIES => {
-                warn!(cause, "{what} could not be written; trying again");
+            Err(error) if error.is_passing() && attempt < TRIES => {
+                warn!(%error, "{what} could not be written; trying again");
                 tokio::time::sleep(pause).await;
                 pause *= 2;
                 attempt += 1;

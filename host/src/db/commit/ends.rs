@@ -92,7 +92,10 @@ pub(super) async fn lock_freed(connection: &mut PgConnection, writes: &[&Write])
 
 pub(super) async fn set_states(connection: &mut PgConnection, writes: &[&Write]) -> Result<(), DbError> {
     let mut columns = Columns::default();
-    for (key, end) in ends(writes) {
+    // In the order of their ids, like everybody who locks several tasks and waits: nobody else may have locked these.
+    let mut ends: Vec<_> = ends(writes).collect();
+    ends.sort_unstable_by_key(|(key, _)| key.task);
+    for (key, end) in ends {
         columns.push(key, &end.ending);
         if let Ending::WaitingApproval { .. } = end.ending {
             wait(connection, key, &end.ending).await?;
@@ -131,9 +134,6 @@ pub(super) async fn set_states(connection: &mut PgConnection, writes: &[&Write])
     if ended.rows_affected() == count as u64 { Ok(()) } else { Err(DbError::LeaseLost) }
 }
 
-/// Decided meanwhile, either way: the run finds out when it comes to the call again.
-async fn wait(connection: &mut PgConnection, key: &RunKey, ending: &Ending) -> Result<(), DbError> {
-    let Ending::WaitingApproval { approval, reason } = ending else { return Ok(()) };
 /// Says in the attempts why they ended. One that completed its task is said by the task: the most frequent end costs no
 /// row more.
 pub(super) async fn end_attempts(connection: &mut PgConnection, writes: &[&Write]) -> Result<(), DbError> {
@@ -163,6 +163,9 @@ pub(super) async fn end_attempts(connection: &mut PgConnection, writes: &[&Write
     Ok(())
 }
 
+/// Decided meanwhile, either way: the run finds out when it comes to the call again.
+async fn wait(connection: &mut PgConnection, key: &RunKey, ending: &Ending) -> Result<(), DbError> {
+    let Ending::WaitingApproval { approval, reason } = ending else { return Ok(()) };
     let waits = sqlx::query!(
         r#"update governance_tasks as t
            set status = case when open.waits then 'waiting_approval' else 'pending' end::task_status,

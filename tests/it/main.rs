@@ -44,5 +44,6 @@ mod smoke;
 mod spec_sql;
 mod spec_states;
 mod stopping;
+mod sweeper;
 mod tampering;
 mod trace;

@@ -29,6 +29,9 @@ use crate::worker::{self, Held, Worker, WorkerSettings, Writer};
 const USER_AGENT: &str = concat!("juggernaut/", env!("CARGO_PKG_VERSION"));
 /// How long the API may take to finish its requests after the workers are done.
 const API_GRACE: Duration = Duration::from_secs(5);
+/// How long each other part may take to end. It takes longer only where the database does not answer, and then what is
+/// left to be said can not be said.
+const END_TIME_MAX: Duration = Duration::from_secs(5);
 /// Guests run on this many threads; the host's own work has others.
 const GUEST_THREADS: usize = 2;
 
@@ -148,24 +151,39 @@ impl Host {
         &self.worker_names
     }
 
-    /// Drains: no new claims, running tasks finish or are released within the grace time; the API answers meanwhile.
+    /// Drains: no new claims, running tasks finish or are released within the grace time; the API answers meanwhile. Ends
+    /// within half a minute more, whatever does not answer.
     pub async fn stop(self) -> Result<()> {
         let Self { address: _, shutdown, closing, workers, sweeper, api, signer, helpers, db, worker_names: _ } = self;
         shutdown.send_replace(true);
         for worker in workers {
             worker.await.context("a worker panicked")?;
         }
-        sweeper.await.context("the sweeper panicked")?;
+        end("the sweeper", sweeper).await?;
         helpers.iter().for_each(JoinHandle::abort);
         closing.send_replace(true);
         match tokio::time::timeout(API_GRACE, api).await {
             Ok(served) => served.context("the API panicked")??,
             Err(_) => warn!("requests were still open and are cut off"),
         }
-        signer.await.context("the signer of the audit log panicked")?;
-        audit::record_stop(&db).await;
+        end("the signer of the audit log", signer).await?;
+        if tokio::time::timeout(END_TIME_MAX, audit::record_stop(&db)).await.is_err() {
+            warn!("the end of this host was not recorded: the database does not answer");
+        }
         info!("host is down");
         Ok(())
+    }
+}
+
+/// Waits for a part that has been told to end.
+async fn end(what: &str, mut part: JoinHandle<()>) -> Result<()> {
+    match tokio::time::timeout(END_TIME_MAX, &mut part).await {
+        Ok(ended) => ended.with_context(|| format!("{what} panicked")),
+        Err(_) => {
+            warn!("{what} does not end and is cut off");
+            part.abort();
+            Ok(())
+        }
     }
 }
 

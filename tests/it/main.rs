@@ -24,6 +24,7 @@ mod fetch;
 mod forge_faults;
 mod found_risk;
 mod hostile_payloads;
+mod hosts;
 mod lease_order;
 mod lifecycle;
 mod model;

@@ -111,7 +111,7 @@ impl Host {
         let signer = tokio::spawn(audit::sign(db.clone(), settings.audit.schedule, closed.clone()));
         let held = Arc::new(Held::default());
         let helpers = vec![
-            tokio::spawn(worker::keep(db.clone(), Arc::clone(&held), settings.worker.lease)),
+            tokio::spawn(worker::keep(db.clone(), Arc::clone(&held), settings.worker.lease, wake.claims_to_look_at())),
             tokio::spawn(wakeups::tell(db.clone(), id, wake.to_tell())),
             tokio::spawn(wakeups::listen(db.clone(), wake.clone())),
         ];

@@ -11,7 +11,7 @@ use crate::db::queue::Renewed;
 use crate::db::{Db, DbError};
 use crate::task::{Lease, TaskId, WorkerId};
 
-/// How often claims are looked after: a cancelled task stops within about this.
+/// How often claims are looked after: a task that was cancelled through another host stops within about this.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// What a run is told.
@@ -123,14 +123,18 @@ pub(super) async fn stopped(stop: &mut watch::Receiver<Stop>) -> Stop {
     }
 }
 
-/// Renews every third of a lease, all claims of the host in one statement; looks every half second; and stops runs
-/// whose claim is gone, or whose lease must have run out because the database could not be asked.
-pub async fn keep(db: Db, held: Arc<Held>, lease: Duration) {
+/// Renews every third of a lease, all claims of the host in one statement; looks every half second, and at once when this
+/// host has ended somebody's task; and stops runs whose claim is gone, or whose lease must have run out because the
+/// database could not be asked.
+pub async fn keep(db: Db, held: Arc<Held>, lease: Duration, mut look: watch::Receiver<()>) {
     let renew_every = lease / 3;
     let mut renewed_at = Instant::now();
     let mut answered_at = Instant::now();
     loop {
-        tokio::time::sleep(LOOK_EVERY.min(renew_every)).await;
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY.min(renew_every)) => {}
+            Ok(()) = look.changed() => {}
+        }
         let claims = held.list();
         if claims.is_empty() {
             (renewed_at, answered_at) = (Instant::now(), Instant::now());

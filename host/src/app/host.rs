@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::roles::Pinning;
 use super::{audit, policies, roles, secrets, sweeper, wakeups};
@@ -21,6 +21,7 @@ use crate::db::{Db, Readiness};
 use crate::egress::{Guard, Loopback, WebClient};
 use crate::github::{GitHub, GitHubConfig};
 use crate::http::{self, ApiState};
+use crate::journal::Alert;
 use crate::policy::{Authority, Policies};
 use crate::sandbox::{LoadedRole, Sandbox, SandboxConfig, Services};
 use crate::task::{HostId, WorkerId};
@@ -32,6 +33,8 @@ const API_GRACE: Duration = Duration::from_secs(5);
 /// How long each other part may take to end. It takes longer only where the database does not answer, and then what is
 /// left to be said can not be said.
 const END_TIME_MAX: Duration = Duration::from_secs(5);
+/// Alerts of runs that lost their claim, on their way.
+const ALERTS_MAX: usize = 16;
 /// Guests run on this many threads; the host's own work has others.
 const GUEST_THREADS: usize = 2;
 
@@ -84,10 +87,12 @@ impl Host {
         let sandbox = Arc::new(Sandbox::new(&sandbox_config(&settings.worker))?);
         let policies = Arc::new(policies::load(settings.worker.policies_dir.as_deref())?);
         let loaded = roles::load(&sandbox, &settings.worker, settings.pinning)?;
+        let (alerts, raised) = mpsc::channel(ALERTS_MAX);
         let services = Services {
             github: github(&settings.github)?,
             web: web(settings.egress)?,
             secrets: Arc::new(secrets::scanner(&settings)),
+            alerts,
         };
         let listener = TcpListener::bind(settings.listen)
             .await
@@ -112,6 +117,7 @@ impl Host {
         let held = Arc::new(Held::default());
         let helpers = vec![
             tokio::spawn(worker::keep(db.clone(), Arc::clone(&held), settings.worker.lease, wake.claims_to_look_at())),
+            tokio::spawn(raise(db.clone(), raised)),
             tokio::spawn(wakeups::tell(db.clone(), id, wake.to_tell())),
             tokio::spawn(wakeups::listen(db.clone(), wake.clone())),
         ];
@@ -172,6 +178,15 @@ impl Host {
         }
         info!("host is down");
         Ok(())
+    }
+}
+
+/// Raises what runs can not say any more.
+async fn raise(db: Db, mut raised: mpsc::Receiver<Alert>) {
+    while let Some(alert) = raised.recv().await {
+        if let Err(error) = db.raise_alert(&alert).await {
+            error!(%error, title = alert.title, "an alert could not be raised");
+        }
     }
 }
 

@@ -83,7 +83,9 @@ pub async fn replay(db: &Db, wanted: &Replay<'_>) -> Result<Replayed> {
     let policies = Arc::new(policies::validated(wanted.policies_dir)?);
     let authority = Arc::new(Authority::new(policies, Arc::clone(&role.manifest))?);
     let web = WebClient::new(Guard::new(Loopback::Refused), "juggernaut-replay")?;
-    let services = Services { github: None, web, secrets: Arc::new(Scanner::new(&[])) };
+    // Nothing acts, so nothing comes late.
+    let (alerts, _) = mpsc::channel(1);
+    let services = Services { github: None, web, secrets: Arc::new(Scanner::new(&[])), alerts };
     let (sender, messages) = mpsc::channel(MESSAGES_MAX);
     let (_until, act_until) = watch::channel(Instant::now() + FOREVER);
     let recorded_calls = steps.len();

@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::roles::Pinning;
 use super::{audit, policies, roles, secrets, sweeper, wakeups};
@@ -21,6 +21,7 @@ use crate::db::{Db, Readiness};
 use crate::egress::{Guard, Loopback, WebClient};
 use crate::github::{GitHub, GitHubConfig};
 use crate::http::{self, ApiState};
+use crate::journal::Alert;
 use crate::policy::{Authority, Policies};
 use crate::sandbox::{LoadedRole, Sandbox, SandboxConfig, Services};
 use crate::task::{HostId, WorkerId};
@@ -29,6 +30,11 @@ use crate::worker::{self, Held, Worker, WorkerSettings, Writer};
 const USER_AGENT: &str = concat!("juggernaut/", env!("CARGO_PKG_VERSION"));
 /// How long the API may take to finish its requests after the workers are done.
 const API_GRACE: Duration = Duration::from_secs(5);
+/// How long each other part may take to end. It takes longer only where the database does not answer, and then what is
+/// left to be said can not be said.
+const END_TIME_MAX: Duration = Duration::from_secs(5);
+/// Alerts of runs that lost their claim, on their way.
+const ALERTS_MAX: usize = 16;
 /// Guests run on this many threads; the host's own work has others.
 const GUEST_THREADS: usize = 2;
 
@@ -81,10 +87,12 @@ impl Host {
         let sandbox = Arc::new(Sandbox::new(&sandbox_config(&settings.worker))?);
         let policies = Arc::new(policies::load(settings.worker.policies_dir.as_deref())?);
         let loaded = roles::load(&sandbox, &settings.worker, settings.pinning)?;
+        let (alerts, raised) = mpsc::channel(ALERTS_MAX);
         let services = Services {
             github: github(&settings.github)?,
             web: web(settings.egress)?,
             secrets: Arc::new(secrets::scanner(&settings)),
+            alerts,
         };
         let listener = TcpListener::bind(settings.listen)
             .await
@@ -108,7 +116,8 @@ impl Host {
         let signer = tokio::spawn(audit::sign(db.clone(), settings.audit.schedule, closed.clone()));
         let held = Arc::new(Held::default());
         let helpers = vec![
-            tokio::spawn(worker::keep(db.clone(), Arc::clone(&held), settings.worker.lease)),
+            tokio::spawn(worker::keep(db.clone(), Arc::clone(&held), settings.worker.lease, wake.claims_to_look_at())),
+            tokio::spawn(raise(db.clone(), raised)),
             tokio::spawn(wakeups::tell(db.clone(), id, wake.to_tell())),
             tokio::spawn(wakeups::listen(db.clone(), wake.clone())),
         ];
@@ -148,24 +157,48 @@ impl Host {
         &self.worker_names
     }
 
-    /// Drains: no new claims, running tasks finish or are released within the grace time; the API answers meanwhile.
+    /// Drains: no new claims, running tasks finish or are released within the grace time; the API answers meanwhile. Ends
+    /// within half a minute more, whatever does not answer.
     pub async fn stop(self) -> Result<()> {
         let Self { address: _, shutdown, closing, workers, sweeper, api, signer, helpers, db, worker_names: _ } = self;
         shutdown.send_replace(true);
         for worker in workers {
             worker.await.context("a worker panicked")?;
         }
-        sweeper.await.context("the sweeper panicked")?;
+        end("the sweeper", sweeper).await?;
         helpers.iter().for_each(JoinHandle::abort);
         closing.send_replace(true);
         match tokio::time::timeout(API_GRACE, api).await {
             Ok(served) => served.context("the API panicked")??,
             Err(_) => warn!("requests were still open and are cut off"),
         }
-        signer.await.context("the signer of the audit log panicked")?;
-        audit::record_stop(&db).await;
+        end("the signer of the audit log", signer).await?;
+        if tokio::time::timeout(END_TIME_MAX, audit::record_stop(&db)).await.is_err() {
+            warn!("the end of this host was not recorded: the database does not answer");
+        }
         info!("host is down");
         Ok(())
+    }
+}
+
+/// Raises what runs can not say any more.
+async fn raise(db: Db, mut raised: mpsc::Receiver<Alert>) {
+    while let Some(alert) = raised.recv().await {
+        if let Err(error) = db.raise_alert(&alert).await {
+            error!(%error, title = alert.title, "an alert could not be raised");
+        }
+    }
+}
+
+/// Waits for a part that has been told to end.
+async fn end(what: &str, mut part: JoinHandle<()>) -> Result<()> {
+    match tokio::time::timeout(END_TIME_MAX, &mut part).await {
+        Ok(ended) => ended.with_context(|| format!("{what} panicked")),
+        Err(_) => {
+            warn!("{what} does not end and is cut off");
+            part.abort();
+            Ok(())
+        }
     }
 }
 

@@ -42,6 +42,9 @@ pub enum DbError {
     /// It does not answer now; the same request may succeed later.
     #[error("the database does not answer: {0}")]
     Unavailable(String),
+    /// Two transactions were in each other's way and this one was rolled back: the same again is likely to succeed.
+    #[error("the database rolled it back for the sake of another transaction; try again: {0}")]
+    RolledBack(String),
     /// What is not recorded is not done.
     #[error("the audit log can not be written, so nothing was done: {0}")]
     AuditRefused(String),
@@ -78,6 +81,11 @@ pub enum DbError {
 }
 
 impl DbError {
+    /// Whether the same may succeed in a moment.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::RolledBack(_))
+    }
+
     pub(super) fn corrupt(place: &'static str) -> Self {
         Self::Corrupt(place)
     }
@@ -99,6 +107,10 @@ impl From<sqlx::Error> for DbError {
         let Some(refused) = error.as_database_error() else {
             return Self::Internal(error);
         };
+        // A deadlock; a failed serialization.
+        if matches!(refused.code().as_deref(), Some("40P01" | "40001")) {
+            return Self::RolledBack(refused.message().to_owned());
+        }
         // Not a character of the database's encoding; `\u0000` inside JSON.
         if matches!(refused.code().as_deref(), Some("22021" | "22P05")) {
             return Self::NulCharacter;

@@ -5,6 +5,7 @@
 
 pub mod alerts;
 pub mod approvals;
+mod attempts;
 mod audit;
 pub mod audit_read;
 #[cfg(test)]

@@ -256,6 +256,11 @@ pub(super) struct NewPullRequest<'a> {
 }
 
 #[derive(Debug, Serialize)]
+pub(super) struct ClosedPullRequest {
+    pub(super) state: &'static str,
+}
+
+#[derive(Debug, Serialize)]
 pub(super) struct MergeRequest<'a> {
     pub(super) merge_method: &'static str,
     pub(super) sha: &'a Sha,

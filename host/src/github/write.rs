@@ -11,9 +11,11 @@ use super::GitHub;
 use super::error::GitHubError;
 use super::read::{CONTENTS_BODY_BYTES_MAX, FILE_BYTES_MAX};
 use super::types::{CommittedFile, Merged, PullRequest};
-use super::wire::{MergeRequest, MergeResult, NewContent, NewPullRequest, NewRef, WirePullRequest, WrittenContent};
+use super::wire::{
+    ClosedPullRequest, MergeRequest, MergeResult, NewContent, NewPullRequest, NewRef, WirePullRequest, WrittenContent,
+};
 use crate::policy::Granted;
-use crate::policy::action::{CreateBranch, MergePullRequest, OpenPullRequest, PutFile};
+use crate::policy::action::{ClosePullRequest, CreateBranch, MergePullRequest, OpenPullRequest, PutFile};
 
 impl GitHub {
     pub async fn create_branch(&self, grant: Granted<CreateBranch>) -> Result<(), GitHubError> {
@@ -53,6 +55,14 @@ impl GitHub {
         let body = NewPullRequest { title: &title, head: head.as_str(), base: base.as_str(), body: &body };
         let wire: WirePullRequest = self.transport.mutate(Method::POST, url, &body, CONTENTS_BODY_BYTES_MAX).await?;
         PullRequest::try_from(wire).map_err(|error| call.unknown(error.to_string()))
+    }
+
+    pub async fn close_pull_request(&self, grant: Granted<ClosePullRequest>) -> Result<(), GitHubError> {
+        let ClosePullRequest { repository, number } = grant.into_action();
+        let url = self.repo_url(&repository, ["pulls", &number.to_string()]);
+        let body = ClosedPullRequest { state: "closed" };
+        let _closed: IgnoredAny = self.transport.mutate(Method::PATCH, url, &body, CONTENTS_BODY_BYTES_MAX).await?;
+        Ok(())
     }
 
     /// Squash-merges exactly the commit that was judged; a head that moved on is a `Conflict`.

@@ -135,5 +135,7 @@ pub(super) async fn deny(
         let message = "must say why";
         return Err(Problem::invalid_field("note", message, format!("note {message}: the task fails with it")));
     }
-    Ok(Json(state.db.deny(id, &caller.principal.name, &checked(note)?).await?))
+    let denied = state.db.deny(id, &caller.principal.name, &checked(note)?).await?;
+    state.wake.look_at_claims();
+    Ok(Json(denied))
 }

@@ -249,6 +249,9 @@ impl From<DbError> for Problem {
             }
             // The driver's words may name addresses, so they go to the log alone.
             DbError::Unavailable(_) => Self::unavailable("The database does not answer; try again").with_cause(text),
+            DbError::RolledBack(_) => {
+                Self::unavailable("Another request was in the way of this one; try again").with_cause(text)
+            }
             DbError::AuditRefused(_) => {
                 let detail = "The audit log can not be written, so nothing was done; an operator has to look at it";
                 Self::unavailable(detail).with_cause(text)

@@ -97,6 +97,23 @@ pub struct Step {
     pub outcome: Option<Outcome>,
 }
 
+/// A mutation that began and whose end is not known. Only a run of the same attempt that comes to it again can find out.
+#[derive(Clone, Debug)]
+pub struct Unsettled {
+    pub position: i32,
+    pub interface: String,
+    pub function: String,
+    /// As people read them.
+    pub arguments: Value,
+}
+
+impl std::fmt::Display for Unsettled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { position, interface, function, arguments } = self;
+        write!(f, "step {position}, {}", cursor::describe(interface, function, arguments))
+    }
+}
+
 /// How a step ended.
 #[derive(Clone, Debug)]
 pub struct Outcome {

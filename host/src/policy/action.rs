@@ -40,3 +40,10 @@ pub struct MergePullRequest {
     pub number: u64,
     pub head_sha: Sha,
 }
+
+/// Close a pull request that this host has just opened, where it turned out to be one too many.
+#[derive(Clone, Debug)]
+pub struct ClosePullRequest {
+    pub repository: Repository,
+    pub number: u64,
+}

@@ -4,7 +4,7 @@
 //! and makes the authority to act ([`Granted`]) of a permission.
 //!
 //! Invariant: pure but for reading the policies' files at the start. No clock; the default is deny; only this module
-//! makes a [`Granted`], and only for the action with exactly the arguments that were judged.
+//! makes a [`Granted`], and only for the action with exactly the arguments that were judged, or to take that very action back.
 
 pub mod action;
 mod admission;
@@ -23,7 +23,7 @@ mod sql;
 
 pub use admission::{Admission, admit};
 pub use engine::{Asker, DEFAULT_DENY, Decision, Policies, PoliciesError, PolicySummary};
-pub use granted::Granted;
+pub use granted::{Granted, TakingBack};
 pub use harm::{Harm, is_migration, is_sql};
 pub use question::{Action, Question};
 pub use records::Beyond;

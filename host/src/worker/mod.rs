@@ -35,6 +35,8 @@ pub use writer::Writer;
 
 /// Most tasks claimed by one statement.
 const CLAIM_BATCH_MAX: usize = 128;
+/// How long released runs may take to say so. Where that is not enough the database is away, and their leases run out.
+const RELEASE_TIME_MAX: Duration = Duration::from_secs(10);
 /// Pause after a failed claim: the database is away.
 const CLAIM_RETRY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -170,8 +172,14 @@ impl Worker {
         });
         if finished.await.is_err() {
             self.held.stop_all_of(&self.id, Stop::Release);
-            while let Some(ended) = tasks.join_next().await {
-                report(ended);
+            let released = tokio::time::timeout(RELEASE_TIME_MAX, async {
+                while let Some(ended) = tasks.join_next().await {
+                    report(ended);
+                }
+            });
+            if released.await.is_err() {
+                warn!(worker = %self.id, running = tasks.len(), "runs could not be released; their leases run out");
+                tasks.shutdown().await;
             }
         }
     }

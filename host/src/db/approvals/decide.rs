@@ -6,6 +6,7 @@ use sqlx::{PgConnection, Postgres, Transaction};
 use super::{ApprovalDetail, Change, changed, record, views};
 use crate::approval::{ApprovalId, ApprovalState};
 use crate::audit::{Event, EventKind, short};
+use crate::db::attempts::end_attempts;
 use crate::db::logs::{LogEntry, append};
 use crate::db::{Db, DbError};
 use crate::task::{LogLevel, Risk, TaskId, TaskStatus};
@@ -243,6 +244,7 @@ pub(super) async fn fail_task(
     )
     .execute(&mut *tx)
     .await?;
+    end_attempts(tx, &[task.0], error_type).await?;
     let entry = LogEntry {
         task_id: Some(task),
         worker_id: None,

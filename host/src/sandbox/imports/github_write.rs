@@ -6,7 +6,7 @@ use sha1::{Digest, Sha1};
 use crate::github::{self, GitHub, GitHubError};
 use crate::journal::{self, Call, Effect};
 use crate::policy::action::{CreateBranch, OpenPullRequest, PutFile};
-use crate::policy::{self, BranchFacts, Granted, Ruling};
+use crate::policy::{self, BranchFacts, Granted, Ruling, TakingBack};
 use crate::repo::{Branch, RepoPath, Repository, Sha};
 use crate::sandbox::bindings::juggernaut::host::github_read::PullRequest;
 use crate::sandbox::bindings::juggernaut::host::github_write::{Commit, Host};
@@ -188,6 +188,14 @@ impl Mutation for OpenPullRequest {
 
     async fn act(github: GitHub, grant: Granted<Self>) -> Result<Self::Output, GitHubError> {
         github.open_pull_request(grant).await
+    }
+
+    fn taking_back(grant: &Granted<Self>) -> Option<TakingBack> {
+        Some(grant.taking_back())
+    }
+
+    fn opened(output: &Self::Output) -> Option<u64> {
+        Some(output.number)
     }
 
     async fn find(&self, github: GitHub, _: StepName) -> Result<Option<Self::Output>, GitHubError> {

@@ -18,6 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "sandbox",
             "policy",
             "manifest",
+            "schedule",
             "journal",
             "approval",
             "audit",
@@ -35,16 +36,19 @@ const LAYERS: &[(&str, &[&str])] = &[
             "http",
             "localdb",
             "verification",
+            "notifier",
             "db",
             "sandbox",
             "github",
             "egress",
             "policy",
             "manifest",
+            "schedule",
             "journal",
             "audit",
             "task",
             "repo",
+            "web",
             "config",
             "secrets",
         ],
@@ -67,12 +71,17 @@ const LAYERS: &[(&str, &[&str])] = &[
             "crash",
         ],
     ),
-    ("http", &["db", "policy", "journal", "approval", "audit", "task", "repo"]),
+    ("http", &["db", "policy", "schedule", "journal", "approval", "audit", "task", "repo"]),
     ("localdb", &[]),
     // What the worker and `evidence verify` ask of the world.
     ("verification", &["db", "evidence", "github", "task", "repo"]),
+    // Tells people of alerts.
+    ("notifier", &["db", "egress", "journal", "task", "web", "text"]),
     // All SQL. `config` for how the database is reached.
-    ("db", &["evidence", "policy", "journal", "approval", "audit", "task", "repo", "text", "config", "crash"]),
+    (
+        "db",
+        &["evidence", "policy", "schedule", "journal", "approval", "audit", "task", "repo", "text", "config", "crash"],
+    ),
     // Never db, http or worker: what a run writes down leaves by channel.
     (
         "sandbox",
@@ -90,6 +99,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("egress", &["policy", "web"]),
     ("policy", &["manifest", "task", "repo", "web"]),
     ("manifest", &["repo", "web", "text"]),
+    ("schedule", &["task"]),
     ("journal", &["approval", "task", "repo"]),
     ("approval", &["task"]),
     // What is recorded, and how it is hashed and signed; no I/O.

@@ -18,6 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "sandbox",
             "policy",
             "manifest",
+            "schedule",
             "journal",
             "approval",
             "audit",
@@ -36,17 +37,20 @@ const LAYERS: &[(&str, &[&str])] = &[
             "http",
             "localdb",
             "verification",
+            "notifier",
             "db",
             "sandbox",
             "github",
             "egress",
             "policy",
             "manifest",
+            "schedule",
             "journal",
             "audit",
             "records",
             "task",
             "repo",
+            "web",
             "config",
             "secrets",
         ],
@@ -70,14 +74,19 @@ const LAYERS: &[(&str, &[&str])] = &[
             "crash",
         ],
     ),
-    ("http", &["db", "policy", "journal", "approval", "audit", "records", "task", "repo"]),
+    ("http", &["db", "policy", "schedule", "journal", "approval", "audit", "records", "task", "repo"]),
     ("localdb", &[]),
     // What the worker and `evidence verify` ask of the world.
     ("verification", &["db", "evidence", "github", "task", "repo"]),
+    // Tells people of alerts.
+    ("notifier", &["db", "egress", "journal", "task", "web", "text"]),
     // All SQL. `config` for how the database is reached.
     (
         "db",
-        &["evidence", "policy", "journal", "approval", "audit", "records", "task", "repo", "text", "config", "crash"],
+        &[
+            "evidence", "policy", "schedule", "journal", "approval", "audit", "records", "task", "repo", "text", "config",
+            "crash",
+        ],
     ),
     // Never db, http or worker: what a run writes down leaves by channel.
     (
@@ -96,6 +105,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("egress", &["policy", "web"]),
     ("policy", &["manifest", "task", "repo", "web"]),
     ("manifest", &["repo", "web", "text"]),
+    ("schedule", &["task"]),
     ("journal", &["approval", "records", "task", "repo"]),
     ("approval", &["task"]),
     // What runs ask of the host's tables and write to them, as values.

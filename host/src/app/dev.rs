@@ -19,7 +19,7 @@ use super::host::{Host, HostSettings};
 use super::roles::Pinning;
 use crate::config::{
     ApprovalConfig, AuditConfig, AuditKey, CheckpointSchedule, DatabaseConfig, EgressSettings, GitHubSettings,
-    WorkerConfig,
+    WebhookConfig, WorkerConfig,
 };
 use crate::db::Db;
 use crate::db::tokens::{TokenRole, new_secret};
@@ -52,6 +52,7 @@ pub struct DevSettings {
     /// None: one that is kept in `home`.
     pub audit_key: Option<AuditKey>,
     pub checkpoints: CheckpointSchedule,
+    pub webhook: Option<WebhookConfig>,
 }
 
 /// Everything that `dev` runs.
@@ -82,6 +83,7 @@ impl DevHost {
             mut worker,
             audit_key,
             checkpoints,
+            webhook,
         } = settings;
         std::fs::create_dir_all(&home).with_context(|| format!("{} can not be made", home.display()))?;
         let home = home.canonicalize()?;
@@ -111,6 +113,7 @@ impl DevHost {
             worker,
             approvals,
             audit,
+            webhook,
             pinning: Pinning::Free,
             other_secrets: Vec::new(),
         })

@@ -12,9 +12,9 @@ use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use super::roles::Pinning;
-use super::{audit, policies, roles, secrets, sweeper, wakeups};
+use super::{alerts, audit, policies, roles, schedules, secrets, sweeper, wakeups};
 use crate::config::{
-    ApprovalConfig, AuditConfig, AuditKey, DatabaseConfig, EgressSettings, GitHubSettings, WorkerConfig,
+    ApprovalConfig, AuditConfig, AuditKey, DatabaseConfig, EgressSettings, GitHubSettings, WebhookConfig, WorkerConfig,
 };
 use crate::db::wakeups::Wake;
 use crate::db::{Db, Readiness};
@@ -27,7 +27,7 @@ use crate::sandbox::{LoadedRole, Sandbox, SandboxConfig, Services};
 use crate::task::{HostId, WorkerId};
 use crate::worker::{self, Held, Worker, WorkerSettings, Writer};
 
-const USER_AGENT: &str = concat!("juggernaut/", env!("CARGO_PKG_VERSION"));
+pub(super) const USER_AGENT: &str = concat!("juggernaut/", env!("CARGO_PKG_VERSION"));
 /// How long the API may take to finish its requests after the workers are done.
 const API_GRACE: Duration = Duration::from_secs(5);
 /// How long each other part may take to end. It takes longer only where the database does not answer, and then what is
@@ -48,6 +48,8 @@ pub struct HostSettings {
     pub worker: WorkerConfig,
     pub approvals: ApprovalConfig,
     pub audit: AuditConfig,
+    /// None: nobody is told of alerts.
+    pub webhook: Option<WebhookConfig>,
     /// What else this host keeps secret, by name: looked for in what leaves a run.
     pub other_secrets: Vec<(String, SecretString)>,
     pub pinning: Pinning,
@@ -61,6 +63,8 @@ pub struct Host {
     closing: watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
     sweeper: JoinHandle<()>,
+    schedules: JoinHandle<()>,
+    notifier: Option<JoinHandle<()>>,
     api: JoinHandle<std::io::Result<()>>,
     signer: JoinHandle<()>,
     /// What looks after leases and wake-ups: ended with the host.
@@ -94,6 +98,9 @@ impl Host {
             secrets: Arc::new(secrets::scanner(&settings)),
             alerts,
         };
+        let retry = settings.worker.retry;
+        let notifier = settings.webhook.as_ref().map(|webhook| alerts::notifier(webhook, settings.egress, id, retry));
+        let notifier = notifier.transpose()?;
         let listener = TcpListener::bind(settings.listen)
             .await
             .with_context(|| format!("can not listen on {}; choose another with JUGGERNAUT_LISTEN", settings.listen))?;
@@ -113,6 +120,9 @@ impl Host {
             settings.worker.log_retention,
             stopping.clone(),
         ));
+        let schedules =
+            tokio::spawn(schedules::fire(db.clone(), Arc::clone(&policies), wake.clone(), stopping.clone()));
+        let notifier = notifier.map(|notifier| tokio::spawn(notifier.run(db.clone(), closed.clone())));
         let signer = tokio::spawn(audit::sign(db.clone(), settings.audit.schedule, closed.clone()));
         let held = Arc::new(Held::default());
         let helpers = vec![
@@ -141,7 +151,20 @@ impl Host {
             closed,
         ));
         info!(%address, "host is up");
-        Ok(Self { address, shutdown, closing, workers, sweeper, api, signer, helpers, db, worker_names })
+        Ok(Self {
+            address,
+            shutdown,
+            closing,
+            workers,
+            sweeper,
+            schedules,
+            notifier,
+            api,
+            signer,
+            helpers,
+            db,
+            worker_names,
+        })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -160,17 +183,35 @@ impl Host {
     /// Drains: no new claims, running tasks finish or are released within the grace time; the API answers meanwhile. Ends
     /// within half a minute more, whatever does not answer.
     pub async fn stop(self) -> Result<()> {
-        let Self { address: _, shutdown, closing, workers, sweeper, api, signer, helpers, db, worker_names: _ } = self;
+        let Self {
+            address: _,
+            shutdown,
+            closing,
+            workers,
+            sweeper,
+            schedules,
+            notifier,
+            api,
+            signer,
+            helpers,
+            db,
+            worker_names: _,
+        } = self;
         shutdown.send_replace(true);
         for worker in workers {
             worker.await.context("a worker panicked")?;
         }
         end("the sweeper", sweeper).await?;
+        end("the schedules' loop", schedules).await?;
         helpers.iter().for_each(JoinHandle::abort);
         closing.send_replace(true);
         match tokio::time::timeout(API_GRACE, api).await {
             Ok(served) => served.context("the API panicked")??,
             Err(_) => warn!("requests were still open and are cut off"),
+        }
+        if let Some(notifier) = notifier {
+            // What it has begun to send, it ends, unless that takes long; then another host sends it again, or this one later.
+            end("the notifier", notifier).await?;
         }
         end("the signer of the audit log", signer).await?;
         if tokio::time::timeout(END_TIME_MAX, audit::record_stop(&db)).await.is_err() {
@@ -262,8 +303,12 @@ fn web(settings: EgressSettings) -> Result<WebClient> {
     if loopback_allowed {
         warn!("JUGGERNAUT_EGRESS_LOOPBACK=allow: roles may fetch from this machine; never set it on a server");
     }
-    let loopback = if loopback_allowed { Loopback::Allowed } else { Loopback::Refused };
-    Ok(WebClient::new(Guard::new(loopback), USER_AGENT)?)
+    Ok(WebClient::new(guard(settings), USER_AGENT)?)
+}
+
+pub(super) fn guard(settings: EgressSettings) -> Guard {
+    let EgressSettings { loopback_allowed } = settings;
+    Guard::new(if loopback_allowed { Loopback::Allowed } else { Loopback::Refused })
 }
 
 /// What all workers of this process share.

@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing below `app` knows how it is put together; what is started here is stopped here.
 
+mod alerts;
 mod audit;
 mod dev;
 mod host;
@@ -10,10 +11,12 @@ mod policies;
 mod replay;
 mod review;
 mod roles;
+mod schedules;
 mod secrets;
 mod sweeper;
 mod wakeups;
 
+pub use alerts::test_notification;
 pub use audit::new_audit_seed;
 pub use dev::{DevHost, DevSettings};
 pub use host::{Host, HostSettings, github};

@@ -5,6 +5,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tracing::warn;
 use url::Url;
 
+use super::alerts;
 use super::host::HostSettings;
 use crate::secrets::{SECRET_BYTES_MIN, Scanner};
 
@@ -16,6 +17,7 @@ const EVERYDAY: &[&str] = &["password", "postgres", "postgresql", "juggernaut"];
 pub(super) fn scanner(settings: &HostSettings) -> Scanner {
     let mut secrets = settings.other_secrets.clone();
     secrets.extend(settings.github.token.clone().map(|token| ("GITHUB_TOKEN".to_owned(), token)));
+    secrets.extend(settings.webhook.iter().flat_map(alerts::secrets));
     secrets.extend(of_database(settings.database.url.expose_secret()));
     let scanner = Scanner::new(&secrets);
     for name in scanner.too_short() {

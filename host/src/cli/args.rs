@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub(super) use super::governance_args::{
     AlertCommand, ApprovalCommand, ApprovalListArguments, AuditCommand, EvidenceCommand, ExplainArguments,
-    PolicyCommand, VerifyArguments,
+    PolicyCommand, ScheduleCommand, VerifyArguments,
 };
 use crate::db::tokens::TokenRole;
 use crate::repo::Repository;
@@ -37,6 +37,11 @@ pub(super) enum Command {
     Task {
         #[command(subcommand)]
         command: TaskCommand,
+    },
+    /// Have tasks created again and again.
+    Schedule {
+        #[command(subcommand)]
+        command: ScheduleCommand,
     },
     /// See what waits for a person, and decide.
     Approval {

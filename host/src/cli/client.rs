@@ -86,6 +86,10 @@ impl Client {
         self.finish(request).await
     }
 
+    pub(super) async fn delete(&self, path: &[&str]) -> anyhow::Result<Answer> {
+        self.finish(self.request(Method::DELETE, path, &[])?).await
+    }
+
     /// Creates something, once: where the answer does not come, the same request is sent again, and the host knows it by
     /// its key.
     pub(super) async fn create(&self, path: &[&str], body: &Value) -> anyhow::Result<Answer> {

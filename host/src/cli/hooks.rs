@@ -11,7 +11,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::output::note;
 use crate::app::{DevHost, DevSettings, Host, HostSettings, Pinning};
 use crate::config::{
-    ApprovalConfig, AuditKey, CheckpointSchedule, DatabaseConfig, EgressSettings, HostConfig, WorkerConfig,
+    ApprovalConfig, AuditKey, CheckpointSchedule, DatabaseConfig, EgressSettings, HostConfig, WebhookConfig,
+    WorkerConfig,
 };
 use crate::{crash, localdb};
 
@@ -33,16 +34,19 @@ pub struct DevOptions {
     /// None: one that is kept in `home`.
     pub audit_key: Option<AuditKey>,
     pub checkpoints: CheckpointSchedule,
+    pub webhook: Option<WebhookConfig>,
 }
 
 /// Runs the host until it is told to stop.
 pub async fn serve(config: HostConfig) -> Result<ExitCode> {
-    let HostConfig { database, server, github, model, egress, worker, approvals, audit, log: _, crash_at } = config;
+    let HostConfig { database, server, github, model, egress, worker, approvals, audit, webhook, log: _, crash_at } =
+        config;
     crash::arm(crash_at.as_deref())?;
     let mut stop = StopSignal::new()?;
     let other_secrets = model.api_key.map(|key| ("OPENROUTER_API_KEY".to_owned(), key)).into_iter().collect();
     let (listen, pinning) = (server.listen, Pinning::Locked);
-    let settings = HostSettings { database, listen, github, egress, worker, approvals, audit, other_secrets, pinning };
+    let settings =
+        HostSettings { database, listen, github, egress, worker, approvals, audit, webhook, other_secrets, pinning };
     let host = Host::start(settings).await?;
     note(&format!("listening on http://{}", host.address()));
     stop.wait().await;
@@ -65,6 +69,7 @@ pub async fn dev(options: DevOptions) -> Result<ExitCode> {
         approvals,
         audit_key,
         checkpoints,
+        webhook,
     } = options;
     let mut stop = StopSignal::new()?;
     note("starting the database, the forge and the roles");
@@ -80,6 +85,7 @@ pub async fn dev(options: DevOptions) -> Result<ExitCode> {
         approvals,
         audit_key,
         checkpoints,
+        webhook,
     });
     let dev = tokio::select! {
         started = start => started?,

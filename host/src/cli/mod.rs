@@ -19,6 +19,7 @@ pub mod output;
 mod policy;
 mod replay;
 mod role;
+mod schedule;
 mod sse;
 mod task;
 mod trace;
@@ -34,7 +35,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{
     self, ApprovalConfig, AuditKey, CheckpointSchedule, DatabaseConfig, EgressSettings, Env, HostConfig, LogConfig,
-    LogFormat, WorkerConfig,
+    LogFormat, WebhookConfig, WorkerConfig,
 };
 use crate::text;
 use args::{Arguments, Command, DevArguments, TaskCommand};
@@ -101,7 +102,8 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
             }
         }
         Command::Approval { command } => approval::run(&client::Client::from_env(env)?, command, output).await,
-        Command::Alert { command } => alert::run(&client::Client::from_env(env)?, command, output).await,
+        Command::Schedule { command } => schedule::run(&client::Client::from_env(env)?, command, output).await,
+        Command::Alert { command } => alert::run(env, command, output).await,
         Command::Worker { command: args::WorkerCommand::List } => {
             worker::list(&client::Client::from_env(env)?, output).await
         }
@@ -131,6 +133,7 @@ fn dev_options(arguments: DevArguments, env: Env<'_>) -> anyhow::Result<hooks::D
         approvals: ApprovalConfig::from_env(env)?,
         audit_key: AuditKey::if_set(env)?,
         checkpoints: CheckpointSchedule::from_env(env)?,
+        webhook: WebhookConfig::if_set(env)?,
     })
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+use super::alerts::WebhookConfig;
 use super::audit::AuditConfig;
 use super::names;
 use super::values::{ConfigError, Env, wrong, wrong_value};
@@ -216,6 +217,8 @@ pub struct HostConfig {
     pub worker: WorkerConfig,
     pub approvals: ApprovalConfig,
     pub audit: AuditConfig,
+    /// None: nobody is told of alerts.
+    pub webhook: Option<WebhookConfig>,
     pub log: LogConfig,
     /// Where this process ends itself, for tests: see `crash`.
     pub crash_at: Option<String>,
@@ -232,6 +235,7 @@ impl HostConfig {
             worker: WorkerConfig::from_env(env)?,
             approvals: ApprovalConfig::from_env(env)?,
             audit: AuditConfig::from_env(env)?,
+            webhook: WebhookConfig::if_set(env)?,
             log: LogConfig::from_env(env)?,
             crash_at: env.text(&names::JUGGERNAUT_CRASH_AT),
         })

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sqlx::{Postgres, Transaction};
+use sqlx::{PgConnection, Postgres, Transaction};
 use time::OffsetDateTime;
 use time::serde::rfc3339;
 use utoipa::ToSchema;
@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::journal::RunKey;
 use super::logs::{LogEntry, append};
+use super::notices::{NoticeEvent, NoticeState};
 use super::{Db, DbError, rows};
 use crate::audit::{Event, EventKind};
 use crate::journal::{Alert, Severity};
@@ -75,6 +76,18 @@ pub struct AlertView {
     pub resolved_by: Option<String>,
     #[serde(with = "rfc3339::option")]
     pub resolved_at: Option<OffsetDateTime>,
+    /// What people are told last of it: that it was opened, got worse, or is resolved.
+    #[schema(inline)]
+    pub notice_event: Option<NoticeEvent>,
+    /// Whether they have been told. `pending` for good where no host has a webhook.
+    #[schema(inline)]
+    pub notice_state: Option<NoticeState>,
+    pub notice_attempts: Option<i32>,
+    /// When they were told, or it was given up.
+    #[serde(with = "rfc3339::option")]
+    pub notice_ended_at: Option<OffsetDateTime>,
+    /// Why the newest try failed.
+    pub notice_error: Option<String>,
 }
 
 /// A place in the list of alerts, newest first.
@@ -148,20 +161,15 @@ impl Db {
         after: AlertCursor,
         limit: u32,
     ) -> Result<Vec<AlertView>, DbError> {
-        let alerts = sqlx::query_as!(
+        let alerts = sqlx::query_file_as!(
             AlertView,
-            r#"select id, severity as "severity: Severity", kind, fingerprint, title, details,
-                task_id as "task_id: TaskId", worker_id, occurrences, first_seen_at, last_seen_at,
-                state as "state: AlertState", acknowledged_by, acknowledged_at, resolved_by, resolved_at
-            from alerts
-            where (first_seen_at, id) < ($3::timestamptz, $4::uuid)
-                and ($1::alert_state is null or state = $1) and ($2::alert_severity is null or severity = $2)
-            order by first_seen_at desc, id desc limit $5"#,
+            "src/db/list_alerts.sql",
             state as Option<AlertState>,
             severity as Option<Severity>,
             after.first_seen_at,
             after.id,
-            rows(limit)
+            rows(limit),
+            None::<Uuid> as Option<Uuid>
         )
         .fetch_all(self.pool())
         .await?;
@@ -180,24 +188,21 @@ impl Db {
             return Err(DbError::SettledAlert(id));
         }
         let resolves = to == AlertState::Resolved;
-        let alert = sqlx::query_as!(
-            AlertView,
-            r#"update alerts set state = $2,
+        sqlx::query!(
+            "update alerts set state = $2,
                 acknowledged_by = case when $4 then acknowledged_by else coalesce(acknowledged_by, $3) end,
                 acknowledged_at = case when $4 then acknowledged_at else coalesce(acknowledged_at, now()) end,
                 resolved_by = case when $4 then coalesce(resolved_by, $3) end,
                 resolved_at = case when $4 then coalesce(resolved_at, now()) end
-            where id = $1
-            returning id, severity as "severity: Severity", kind, fingerprint, title, details,
-                task_id as "task_id: TaskId", worker_id, occurrences, first_seen_at, last_seen_at,
-                state as "state: AlertState", acknowledged_by, acknowledged_at, resolved_by, resolved_at"#,
+            where id = $1",
             id,
             to as AlertState,
             by,
             resolves
         )
-        .fetch_one(&mut **transaction)
+        .execute(&mut **transaction)
         .await?;
+        let alert = show(&mut transaction, id).await?;
         if from != to {
             let (action, verb) =
                 if resolves { ("alert_resolved", "resolved") } else { ("alert_acknowledged", "acknowledged") };
@@ -217,6 +222,21 @@ impl Db {
         transaction.commit(vec![Event::new(EventKind::AlertSettled, by, details)]).await?;
         Ok(alert)
     }
+}
+
+/// One alert, as the list has it.
+async fn show(connection: &mut PgConnection, id: Uuid) -> Result<AlertView, DbError> {
+    let alert = sqlx::query_file_as!(
+        AlertView,
+        "src/db/list_alerts.sql",
+        None::<AlertState> as Option<AlertState>,
+        None::<Severity> as Option<Severity>,
+        AlertCursor::START.first_seen_at,
+        AlertCursor::START.id,
+        1,
+        Some(id) as Option<Uuid>
+    );
+    alert.fetch_optional(connection).await?.ok_or(DbError::UnknownAlert(id))
 }
 
 #[cfg(test)]

@@ -186,6 +186,23 @@ impl<S: Send + Sync> FromRequestParts<S> for AlertPath {
     }
 }
 
+/// The id or name of a schedule that the path names.
+#[derive(Debug)]
+pub(super) struct SchedulePath(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for SchedulePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        // No name has U+0000, which the database can not be asked for.
+        match path {
+            Ok(Path(schedule)) if !schedule.contains('\0') => Ok(Self(schedule)),
+            Ok(_) | Err(_) => Err(Problem::unknown("schedule", "(not text)")),
+        }
+    }
+}
+
 /// What is not an id is the id of nothing.
 async fn uuid_in_path<S: Send + Sync>(parts: &mut Parts, state: &S, what: &'static str) -> Result<Uuid, Problem> {
     let Path(text) =

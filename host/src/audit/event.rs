@@ -55,6 +55,8 @@ kinds! {
     ApprovalConsumed = "approval_consumed",
     AlertRaised = "alert_raised",
     AlertSettled = "alert_settled",
+    LearningCaptured = "learning_captured",
+    ReportStored = "report_stored",
     TokenCreated = "token_created",
     TokenRevoked = "token_revoked",
     HostStarted = "host_started",

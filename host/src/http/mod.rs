@@ -15,8 +15,10 @@ mod edge;
 mod extract;
 mod health;
 mod idempotency;
+mod learnings;
 mod logs;
 mod problem;
+mod reports;
 mod stream;
 mod tasks;
 mod tokens;
@@ -112,6 +114,10 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(alerts::list_alerts))
         .routes(routes!(alerts::acknowledge_alert))
         .routes(routes!(alerts::resolve_alert))
+        .routes(routes!(learnings::list_learnings))
+        .routes(routes!(reports::list_reports))
+        .routes(routes!(reports::show_report))
+        .routes(routes!(reports::show_chart))
         .routes(routes!(tokens::create_token, tokens::list_tokens))
         .routes(routes!(tokens::revoke_token))
         .layer(in_time());

@@ -28,11 +28,7 @@ pub fn svg(series: &Series) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{HEIGHT}\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
          role=\"img\" font-family=\"sans-serif\" font-size=\"11\" fill=\"#222\">\n"
     );
-    let title = if series.unit.is_empty() {
-        series.name.clone()
-    } else {
-        format!("{} ({})", series.name, series.unit)
-    };
+    let title = if series.unit.is_empty() { series.name.clone() } else { format!("{} ({})", series.name, series.unit) };
     add(&mut drawn, format_args!("<title>{}</title>", escaped(&title, usize::MAX)));
     add(&mut drawn, format_args!("<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#fff\"/>"));
     let shown = escaped(&title, TITLE_CHARS_MAX);
@@ -254,8 +250,7 @@ mod tests {
 
     #[test]
     fn every_place_is_a_number_inside() {
-        for values in
-            [vec![], vec![0.0], vec![-1.0, 2.0], vec![f64::MAX, f64::MIN], vec![1e-320, 0.0], vec![5.0; 1000]]
+        for values in [vec![], vec![0.0], vec![-1.0, 2.0], vec![f64::MAX, f64::MIN], vec![1e-320, 0.0], vec![5.0; 1000]]
         {
             let labels: Vec<&str> = values.iter().map(|_| "x").collect();
             for kind in [SeriesKind::Bar, SeriesKind::Line] {

@@ -41,7 +41,8 @@ async fn list(client: &Client, query: &[(&str, String)], output: Output) -> anyh
     }
     let page: Page<AlertView> = answer.parse()?;
     let rows = page.items.iter().map(row).collect();
-    output.table(&["ID", "SEVERITY", "STATE", "COUNT", "FIRST SEEN", "LAST SEEN", "TASK", "TITLE"], rows)?;
+    output
+        .table(&["ID", "SEVERITY", "STATE", "COUNT", "FIRST SEEN", "LAST SEEN", "TASK", "RAISED BY", "TITLE"], rows)?;
     if let Some(next) = page.next {
         note(&format!("there is more: add --cursor {}", visible(&next)));
     }
@@ -57,6 +58,8 @@ fn row(alert: &AlertView) -> Vec<String> {
         time(alert.first_seen_at),
         time(alert.last_seen_at),
         alert.task_id.map_or_else(|| "-".to_owned(), |id| id.to_string()),
+        // Whose words the title is: those of a worker, or the host's.
+        alert.raised_by.as_deref().map_or_else(|| "host".to_owned(), cell),
         cell(&alert.title),
     ]
 }

@@ -208,7 +208,8 @@ impl<S: Send + Sync> FromRequestParts<S> for ChartPath {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let path = Path::<(String, String)>::from_request_parts(parts, state).await;
         let Path((id, chart)) = path.map_err(|_| Problem::unknown("chart", "(not text)"))?;
-        let number = chart.strip_suffix(".svg").filter(|number| number.len() <= 3).and_then(|number| number.parse().ok());
+        let number =
+            chart.strip_suffix(".svg").filter(|number| number.len() <= 3).and_then(|number| number.parse().ok());
         match (one_spelling(&id), number) {
             (Some(id), Some(number)) => Ok(Self(id, number)),
             (None, _) => Err(Problem::unknown("report", &id)),

@@ -46,7 +46,9 @@ pub(super) async fn list_learnings(
     let limit = page_limit(limit)?;
     let words = q.unwrap_or_default();
     if words.len() > WORDS_BYTES_MAX {
-        return Err(Problem::invalid_query(format!("q is longer than {WORDS_BYTES_MAX} bytes; search for fewer words")));
+        return Err(Problem::invalid_query(format!(
+            "q is longer than {WORDS_BYTES_MAX} bytes; search for fewer words"
+        )));
     }
     let skip = match cursor {
         None => 0,

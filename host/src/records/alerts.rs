@@ -97,8 +97,14 @@ pub enum AlertQuery {
 #[derive(Clone, Debug)]
 pub enum AlertChange {
     /// Counted where it is open already. `alerts_max` is the attempt's.
-    Raise { draft: AlertDraft, alerts_max: u32 },
-    Resolve { kind: String, fingerprint: String },
+    Raise {
+        draft: AlertDraft,
+        alerts_max: u32,
+    },
+    Resolve {
+        kind: String,
+        fingerprint: String,
+    },
 }
 
 /// An alert as a role sees it.

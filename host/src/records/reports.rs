@@ -34,13 +34,7 @@ pub struct Series {
 
 impl Series {
     /// `kind` as in the WIT package.
-    pub fn new(
-        name: &str,
-        unit: &str,
-        kind: &str,
-        labels: &[String],
-        values: Vec<f64>,
-    ) -> Result<Self, String> {
+    pub fn new(name: &str, unit: &str, kind: &str, labels: &[String], values: Vec<f64>) -> Result<Self, String> {
         words::chars("a series' name", name, 1..=100)?;
         words::chars("a series' unit", unit, 0..=100)?;
         let kind = match kind {

@@ -10,13 +10,11 @@ pub fn storable(text: &str) -> String {
 }
 
 /// The same for each text of a document, keys too.
-pub fn storable_json(value: &Value) -> Value {
+pub(super) fn storable_json(value: &Value) -> Value {
     match value {
         Value::String(text) => Value::String(storable(text)),
         Value::Array(items) => items.iter().map(storable_json).collect(),
-        Value::Object(fields) => {
-            fields.iter().map(|(key, value)| (storable(key), storable_json(value))).collect()
-        }
+        Value::Object(fields) => fields.iter().map(|(key, value)| (storable(key), storable_json(value))).collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
     }
 }

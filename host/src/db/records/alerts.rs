@@ -95,12 +95,7 @@ async fn raise(tx: &mut PgConnection, key: &RunKey, draft: &AlertDraft) -> Resul
     Ok(applied)
 }
 
-async fn resolve(
-    tx: &mut PgConnection,
-    key: &RunKey,
-    kind: &str,
-    fingerprint: &str,
-) -> Result<Applied, RecordError> {
+async fn resolve(tx: &mut PgConnection, key: &RunKey, kind: &str, fingerprint: &str) -> Result<Applied, RecordError> {
     let found = sqlx::query!(
         r#"select id, state as "state: AlertState" from alerts
            where fingerprint = $1 and kind = $2 and state <> 'resolved' and raised_by is not null for update"#,

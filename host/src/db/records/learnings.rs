@@ -11,9 +11,7 @@ use super::{Applied, RecordError};
 use crate::audit::{Event, EventKind, short};
 use crate::db::Db;
 use crate::db::journal::RunKey;
-use crate::records::{
-    LearningChange, LearningDraft, LearningQuery, LearningSearch, OFFERED_MAX, SeenLearning,
-};
+use crate::records::{LearningChange, LearningDraft, LearningQuery, LearningSearch, OFFERED_MAX, SeenLearning};
 
 /// Newest matches that are ranked for an offer.
 const RANKED_MAX: i64 = 2000;
@@ -76,7 +74,11 @@ pub(super) async fn look(db: &Db, _key: &RunKey, query: &LearningQuery) -> Resul
     Ok(seen(rows))
 }
 
-pub(super) async fn apply(tx: &mut PgConnection, key: &RunKey, change: &LearningChange) -> Result<Applied, RecordError> {
+pub(super) async fn apply(
+    tx: &mut PgConnection,
+    key: &RunKey,
+    change: &LearningChange,
+) -> Result<Applied, RecordError> {
     match change {
         LearningChange::Offer => offer(tx, key).await,
         LearningChange::Capture { draft, learnings_max } => {

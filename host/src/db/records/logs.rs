@@ -5,9 +5,9 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::RecordError;
 use super::bounds::{looked, reading};
 use super::metrics::{milliseconds, seconds};
-use super::RecordError;
 use crate::db::Db;
 use crate::records::{LogQuery, SeenLine};
 use crate::task::LogLevel;

@@ -81,8 +81,7 @@ async fn completion(tx: &mut PgConnection, window: f64) -> Result<Figures, sqlx:
     )
     .fetch_all(tx)
     .await?;
-    let columns =
-        ["task-type", "created", "completed", "failed", "dead-lettered", "completion-rate", "failure-rate"];
+    let columns = ["task-type", "created", "completed", "failed", "dead-lettered", "completion-rate", "failure-rate"];
     Ok(figures(
         &columns,
         rows.into_iter().map(|row| {

@@ -12,11 +12,9 @@ use crate::sandbox::state::RunState;
 
 impl Host for RunState {
     async fn list_open(&mut self) -> Result<Vec<Alert>, CallError> {
-        let call =
-            Call { interface: "alerts", function: "list-open", effect: Effect::Read, arguments: json!({}) };
-        let allowed = self.judged(|scope: crate::policy::Scope<'_>| {
-            scope.read_records(Interface::Alerts, "list-open", Vec::new())
-        });
+        let call = Call { interface: "alerts", function: "list-open", effect: Effect::Read, arguments: json!({}) };
+        let allowed = self
+            .judged(|scope: crate::policy::Scope<'_>| scope.read_records(Interface::Alerts, "list-open", Vec::new()));
         let allowed = allowed.await;
         let query = Query::Alerts(AlertQuery::Open { kinds: self.alert_kinds().to_vec() });
         let open: Vec<OpenAlert> = self.look(call, allowed, query).await?;
@@ -30,8 +28,7 @@ impl Host for RunState {
             WitSeverity::Warning => Severity::Warning,
             WitSeverity::Critical => Severity::Critical,
         };
-        let draft =
-            AlertDraft::new(severity, kind, &fingerprint, &title, &details).map_err(GuestError::Invalid)?;
+        let draft = AlertDraft::new(severity, kind, &fingerprint, &title, &details).map_err(GuestError::Invalid)?;
         let AlertDraft { severity, kind, fingerprint, title, details } = &draft;
         let call = Call {
             interface: "alerts",

@@ -4,9 +4,7 @@ use serde_json::json;
 
 use crate::journal::{Call, Effect};
 use crate::manifest::Interface;
-use crate::records::{
-    Change, LearningChange, LearningDraft, LearningQuery, LearningSearch, Query, SeenLearning,
-};
+use crate::records::{Change, LearningChange, LearningDraft, LearningQuery, LearningSearch, Query, SeenLearning};
 use crate::sandbox::bindings::juggernaut::host::learnings::{Draft, Host, Learning};
 use crate::sandbox::calls::{CallError, GuestError};
 use crate::sandbox::state::RunState;
@@ -14,12 +12,9 @@ use crate::sandbox::state::RunState;
 impl Host for RunState {
     async fn offered(&mut self) -> Result<Vec<Learning>, CallError> {
         // A change: that they were offered is recorded.
-        let call =
-            Call { interface: "learnings", function: "offered", effect: Effect::Write, arguments: json!({}) };
-        let allowed =
-            self.judged(|scope| scope.write_records(Interface::Learnings, "offered", Vec::new())).await;
-        let seen: Vec<SeenLearning> =
-            self.change(call, allowed, Change::Learnings(LearningChange::Offer)).await?;
+        let call = Call { interface: "learnings", function: "offered", effect: Effect::Write, arguments: json!({}) };
+        let allowed = self.judged(|scope| scope.write_records(Interface::Learnings, "offered", Vec::new())).await;
+        let seen: Vec<SeenLearning> = self.change(call, allowed, Change::Learnings(LearningChange::Offer)).await?;
         Ok(seen.into_iter().map(Learning::from).collect())
     }
 
@@ -31,8 +26,7 @@ impl Host for RunState {
             effect: Effect::Read,
             arguments: json!({ "words": search.words, "tags": search.tags, "limit": search.limit }),
         };
-        let allowed =
-            self.judged(|scope| scope.read_records(Interface::Learnings, "search", Vec::new())).await;
+        let allowed = self.judged(|scope| scope.read_records(Interface::Learnings, "search", Vec::new())).await;
         let query = Query::Learnings(LearningQuery::Search(search));
         let seen: Vec<SeenLearning> = self.look(call, allowed, query).await?;
         Ok(seen.into_iter().map(Learning::from).collect())
@@ -52,8 +46,7 @@ impl Host for RunState {
                 "tags": tags,
             }),
         };
-        let allowed =
-            self.judged(|scope| scope.write_records(Interface::Learnings, "capture", Vec::new())).await;
+        let allowed = self.judged(|scope| scope.write_records(Interface::Learnings, "capture", Vec::new())).await;
         let grant = self.manifest.grants.learnings.as_ref();
         let learnings_max = grant.map_or(0, |grant| grant.as_ref().learnings_max);
         self.change(call, allowed, Change::Learnings(LearningChange::Capture { draft, learnings_max })).await

@@ -27,8 +27,7 @@ impl Host for RunState {
             let remedy = format!("a limit of {limit} is more than the {lines} lines that are granted");
             beyond.push(("lines_max".to_owned(), remedy));
         }
-        let allowed =
-            self.judged(move |scope| scope.read_records(Interface::LogsRead, "list-lines", beyond)).await;
+        let allowed = self.judged(move |scope| scope.read_records(Interface::LogsRead, "list-lines", beyond)).await;
         let seen: Vec<SeenLine> = self.look(call, allowed, Query::Logs(query)).await?;
         Ok(seen.into_iter().map(line).collect())
     }

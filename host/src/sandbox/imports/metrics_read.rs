@@ -24,8 +24,7 @@ impl Host for RunState {
         };
         let grant = self.manifest.grants.metrics_read.as_ref();
         let beyond = beyond_window(window_seconds, grant.map(|grant| grant.as_ref().window_hours_max));
-        let allowed =
-            self.judged(move |scope| scope.read_records(Interface::MetricsRead, "measure", beyond)).await;
+        let allowed = self.judged(move |scope| scope.read_records(Interface::MetricsRead, "measure", beyond)).await;
         let query = Query::Metrics(MetricQuery { metric, window_seconds });
         let Figures { columns, rows } = self.look(call, allowed, query).await?;
         Ok(Table { columns, rows })

@@ -11,15 +11,10 @@ use crate::sandbox::state::RunState;
 
 impl Host for RunState {
     async fn list_workers(&mut self) -> Result<Vec<Worker>, CallError> {
-        let call = Call {
-            interface: "workers-read",
-            function: "list-workers",
-            effect: Effect::Read,
-            arguments: json!({}),
-        };
-        let ask = |scope: crate::policy::Scope<'_>| {
-            scope.read_records(Interface::WorkersRead, "list-workers", Vec::new())
-        };
+        let call =
+            Call { interface: "workers-read", function: "list-workers", effect: Effect::Read, arguments: json!({}) };
+        let ask =
+            |scope: crate::policy::Scope<'_>| scope.read_records(Interface::WorkersRead, "list-workers", Vec::new());
         let allowed = self.judged(ask).await;
         let seen: Vec<SeenWorker> = self.look(call, allowed, Query::Workers(WorkerQuery::All)).await?;
         Ok(seen.into_iter().map(Worker::from).collect())

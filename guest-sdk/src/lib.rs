@@ -140,36 +140,154 @@ pub mod goals {
 }
 
 /// The workers and their heartbeats.
+///
+/// ```no_run
+/// # fn run() -> Result<(), juggernaut_guest::Failure> {
+/// use juggernaut_guest::workers_read;
+///
+/// let silent = workers_read::list_workers()?.into_iter().filter(|worker| worker.silent_seconds > 300);
+/// # drop(silent);
+/// # Ok(())
+/// # }
+/// ```
 #[cfg(feature = "workers-read")]
 pub mod workers_read {
     pub use crate::bindings::juggernaut::host::workers_read::*;
 }
 
 /// Figures over a window of time.
+///
+/// ```no_run
+/// # fn run() -> Result<(), juggernaut_guest::Failure> {
+/// use juggernaut_guest::metrics_read::{self, Metric};
+///
+/// let table = metrics_read::measure(Metric::Completion, 3600)?;
+/// for row in table.records() {
+///     juggernaut_guest::info!("{}: {} failed", row.text("task-type"), row.number("failed"));
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[cfg(feature = "metrics-read")]
 pub mod metrics_read {
     pub use crate::bindings::juggernaut::host::metrics_read::*;
+
+    /// A row of a [`Table`], by the names of its columns.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Record<'a> {
+        table: &'a Table,
+        row: &'a [String],
+    }
+
+    impl Record<'_> {
+        /// Empty where there is no such column.
+        pub fn text(&self, column: &str) -> &str {
+            let place = self.table.columns.iter().position(|name| name == column);
+            place.and_then(|place| self.row.get(place)).map_or("", String::as_str)
+        }
+
+        /// 0 where there is no such column, or no number in it.
+        pub fn number(&self, column: &str) -> f64 {
+            self.text(column).parse().unwrap_or(0.0)
+        }
+    }
+
+    impl Table {
+        /// Its rows.
+        pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
+            self.rows.iter().map(|row| Record { table: self, row })
+        }
+    }
 }
 
 /// The execution log.
+///
+/// ```no_run
+/// # fn run() -> Result<(), juggernaut_guest::Failure> {
+/// use juggernaut_guest::logs_read::{self, Filter, Level};
+///
+/// let newest = Filter { task: None, level: Level::Error, window_seconds: 3600, limit: 20 };
+/// for line in logs_read::list_lines(&newest)? {
+///     juggernaut_guest::info!("{:?} in {}", line.task, line.action);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[cfg(feature = "logs-read")]
 pub mod logs_read {
     pub use crate::bindings::juggernaut::host::logs_read::*;
+    pub use crate::bindings::juggernaut::host::task::Level;
 }
 
 /// Raising and resolving alerts.
+///
+/// ```no_run
+/// # fn run() -> Result<(), juggernaut_guest::Failure> {
+/// use juggernaut_guest::alerts::{self, Draft, Severity};
+///
+/// let id = alerts::raise(&Draft {
+///     severity: Severity::Warning,
+///     kind: "disk-full".to_owned(),
+///     fingerprint: "volume-1".to_owned(),
+///     title: "Volume 1 is nearly full".to_owned(),
+///     details: r#"{"percent": 97}"#.to_owned(),
+/// })?;
+/// juggernaut_guest::info!("raised {id}");
+/// alerts::resolve("disk-full", "volume-1")?;
+/// # Ok(())
+/// # }
+/// ```
 #[cfg(feature = "alerts")]
 pub mod alerts {
     pub use crate::bindings::juggernaut::host::alerts::*;
 }
 
 /// What earlier tasks taught.
+///
+/// ```no_run
+/// # fn run() -> Result<(), juggernaut_guest::Failure> {
+/// use juggernaut_guest::learnings::{self, Draft};
+///
+/// // Other runs wrote them: words to weigh, not orders to follow.
+/// for learning in learnings::offered()? {
+///     juggernaut_guest::info!("learning {}: {}", learning.id, learning.title);
+/// }
+/// learnings::capture(&Draft {
+///     category: "technique".to_owned(),
+///     title: "Long windows are slow".to_owned(),
+///     description: "A window of a day is enough to see a trend.".to_owned(),
+///     impact_score: 0.4,
+///     tags: vec!["analysis".to_owned()],
+/// })?;
+/// # Ok(())
+/// # }
+/// ```
 #[cfg(feature = "learnings")]
 pub mod learnings {
     pub use crate::bindings::juggernaut::host::learnings::*;
 }
 
 /// Storing reports.
+///
+/// ```no_run
+/// # fn run() -> Result<juggernaut_guest::Evidence, juggernaut_guest::Failure> {
+/// use juggernaut_guest::Evidence;
+/// use juggernaut_guest::reports::{self, Draft, Series};
+///
+/// let stored = reports::store(&Draft {
+///     title: "Failures by type".to_owned(),
+///     markdown: "# Failures\n\nNone.".to_owned(),
+///     series: vec![Series {
+///         name: "Failures".to_owned(),
+///         unit: "tasks".to_owned(),
+///         kind: "bar".to_owned(),
+///         labels: vec!["code".to_owned()],
+///         values: vec![0.0],
+///     }],
+/// })?;
+/// Ok(Evidence::report_stored(stored.id, stored.sha256).summary("No failures"))
+/// # }
+/// ```
 #[cfg(feature = "reports")]
 pub mod reports {
     pub use crate::bindings::juggernaut::host::reports::*;

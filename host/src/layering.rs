@@ -74,7 +74,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "crash",
         ],
     ),
-    ("http", &["db", "policy", "schedule", "journal", "approval", "audit", "records", "task", "repo"]),
+    ("http", &["db", "policy", "schedule", "journal", "approval", "audit", "chart", "records", "task", "repo"]),
     ("localdb", &[]),
     // What the worker and `evidence verify` ask of the world.
     ("verification", &["db", "evidence", "github", "task", "repo"]),
@@ -104,10 +104,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     // `policy` for its answer to each hop.
     ("egress", &["policy", "web"]),
     ("policy", &["manifest", "task", "repo", "web"]),
-    ("manifest", &["repo", "web", "text"]),
+    // `records` for the kinds of alerts that are the host's own.
+    ("manifest", &["records", "repo", "web", "text"]),
     ("schedule", &["task"]),
     ("journal", &["approval", "records", "task", "repo"]),
     ("approval", &["task"]),
+    // Draws the series of reports: values in, SVG out.
+    ("chart", &["records", "text"]),
     // What runs ask of the host's tables and write to them, as values.
     ("records", &["task"]),
     // What is recorded, and how it is hashed and signed; no I/O.

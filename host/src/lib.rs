@@ -6,6 +6,7 @@
 pub mod app;
 pub mod approval;
 pub mod audit;
+pub mod chart;
 pub mod cli;
 pub mod config;
 pub mod crash;

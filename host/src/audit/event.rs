@@ -62,6 +62,8 @@ kinds! {
     /// Its time came: what was created, or why nothing was.
     ScheduleFired = "schedule_fired",
     ScheduleDeleted = "schedule_deleted",
+    LearningCaptured = "learning_captured",
+    ReportStored = "report_stored",
     TokenCreated = "token_created",
     TokenRevoked = "token_revoked",
     HostStarted = "host_started",

@@ -10,6 +10,7 @@ pub(super) use super::governance_args::{
     AlertCommand, ApprovalCommand, ApprovalListArguments, AuditCommand, EvidenceCommand, ExplainArguments,
     PolicyCommand, ScheduleCommand, VerifyArguments,
 };
+pub(super) use super::knowledge_args::{LearningCommand, ReportCommand};
 use crate::db::tokens::TokenRole;
 use crate::repo::Repository;
 use crate::task::{Priority, Risk, TaskId, TaskStatus};
@@ -52,6 +53,16 @@ pub(super) enum Command {
     Alert {
         #[command(subcommand)]
         command: AlertCommand,
+    },
+    /// See what roles learnt.
+    Learning {
+        #[command(subcommand)]
+        command: LearningCommand,
+    },
+    /// Read reports.
+    Report {
+        #[command(subcommand)]
+        command: ReportCommand,
     },
     /// See workers.
     Worker {

@@ -15,9 +15,12 @@ mod evidence;
 mod follow;
 mod governance_args;
 pub mod hooks;
+mod knowledge_args;
+mod learning;
 pub mod output;
 mod policy;
 mod replay;
+mod report;
 mod role;
 mod schedule;
 mod sse;
@@ -104,6 +107,8 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Approval { command } => approval::run(&client::Client::from_env(env)?, command, output).await,
         Command::Schedule { command } => schedule::run(&client::Client::from_env(env)?, command, output).await,
         Command::Alert { command } => alert::run(env, command, output).await,
+        Command::Learning { command } => learning::run(&client::Client::from_env(env)?, command, output).await,
+        Command::Report { command } => report::run(&client::Client::from_env(env)?, command, output).await,
         Command::Worker { command: args::WorkerCommand::List } => {
             worker::list(&client::Client::from_env(env)?, output).await
         }

@@ -36,6 +36,8 @@ pub enum DbError {
     AmbiguousToken(String),
     #[error("no alert has the id {0}")]
     UnknownAlert(uuid::Uuid),
+    #[error("no report has the id {0}")]
+    UnknownReport(uuid::Uuid),
     #[error("alert {0} is resolved already; if it happens again, that is a new alert")]
     SettledAlert(uuid::Uuid),
     #[error("no schedule has the id or name {0:?}")]

@@ -15,9 +15,11 @@ mod edge;
 mod extract;
 mod health;
 mod idempotency;
+mod learnings;
 mod logs;
 mod problem;
 mod schedules;
+mod reports;
 mod stream;
 mod tasks;
 mod tokens;
@@ -117,6 +119,10 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(schedules::show_schedule, schedules::delete_schedule))
         .routes(routes!(schedules::pause_schedule))
         .routes(routes!(schedules::resume_schedule))
+        .routes(routes!(learnings::list_learnings))
+        .routes(routes!(reports::list_reports))
+        .routes(routes!(reports::show_report))
+        .routes(routes!(reports::show_chart))
         .routes(routes!(tokens::create_token, tokens::list_tokens))
         .routes(routes!(tokens::revoke_token))
         .layer(in_time());

@@ -245,6 +245,7 @@ impl From<DbError> for Problem {
             DbError::UnknownAlert(id) => Self::unknown("alert", &id.to_string()),
             DbError::UnknownSchedule(schedule) => Self::unknown_schedule(&schedule),
             DbError::InvalidSchedule(invalid) => invalid.into(),
+            DbError::UnknownReport(id) => Self::unknown("report", &id.to_string()),
             DbError::UnknownTaskType => Self::invalid_field("task_type", "does not exist", text),
             DbError::UnknownDependencies(_) => Self::invalid_field("depends_on", &text, text.clone()),
             DbError::InvalidPrincipal => Self::invalid_field("principal", "is not a principal's name", text),

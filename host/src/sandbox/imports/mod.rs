@@ -2,6 +2,7 @@
 //!
 //! Invariant: an interface reaches the linker only where the manifest grants it.
 
+mod answers;
 mod convert;
 mod github_merge;
 mod github_read;
@@ -15,6 +16,7 @@ mod task;
 mod timer;
 mod wasi;
 
+pub(super) use answers::EXAMPLES;
 pub(super) use convert::run_end;
 pub(super) use quality::ImportRoots;
 pub(super) use scratch::ScratchFiles;

@@ -39,6 +39,7 @@ mod refused;
 mod repeated;
 mod replay;
 mod role_diff;
+mod role_new;
 mod roles_lock;
 mod sandbox;
 mod schedules;

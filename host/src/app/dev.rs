@@ -14,9 +14,9 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use url::Url;
 
-use super::audit;
 use super::host::{Host, HostSettings};
 use super::roles::Pinning;
+use super::{audit, record};
 use crate::config::{
     ApprovalConfig, AuditConfig, AuditKey, CheckpointSchedule, DatabaseConfig, EgressSettings, GitHubSettings,
     WebhookConfig, WorkerConfig,
@@ -24,6 +24,7 @@ use crate::config::{
 use crate::db::Db;
 use crate::db::tokens::{TokenRole, new_secret};
 use crate::localdb::LocalDb;
+use crate::task::TaskId;
 
 const DATABASE: &str = "juggernaut";
 const PRINCIPAL: &str = "dev";
@@ -125,6 +126,14 @@ impl DevHost {
 
     pub fn host(&self) -> &Host {
         &self.host
+    }
+
+    /// The newest attempt of a task, which has ended, as a fixture of `role test`.
+    pub async fn recorded(&self, task: TaskId) -> Result<String> {
+        let db = self.host.db();
+        let attempt = db.recorded_attempt(task, None).await?.context("no attempt of the task has begun")?;
+        let steps = db.load_steps(task, attempt.task.attempt).await?;
+        record::fixture(&attempt, &steps)
     }
 
     pub fn forge_url(&self) -> &Url {

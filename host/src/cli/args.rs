@@ -11,6 +11,7 @@ pub(super) use super::governance_args::{
     PolicyCommand, ScheduleCommand, VerifyArguments,
 };
 pub(super) use super::knowledge_args::{LearningCommand, ReportCommand};
+pub(super) use super::role_args::RoleCommand;
 use crate::db::tokens::TokenRole;
 use crate::repo::Repository;
 use crate::task::{Priority, Risk, TaskId, TaskStatus};
@@ -69,7 +70,7 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: WorkerCommand,
     },
-    /// Review roles; needs no host.
+    /// Write, try and review roles; needs no host.
     Role {
         #[command(subcommand)]
         command: RoleCommand,
@@ -129,7 +130,7 @@ pub(super) struct DevArguments {
     pub(super) forge_checks: Vec<String>,
 }
 
-fn forge_seed(text: &str) -> Result<(String, PathBuf), String> {
+pub(super) fn forge_seed(text: &str) -> Result<(String, PathBuf), String> {
     let (repository, folder) = text.split_once('=').ok_or("it is not OWNER/NAME=DIR")?;
     Repository::parse(repository).map_err(|error| error.to_string())?;
     if folder.is_empty() {
@@ -139,7 +140,7 @@ fn forge_seed(text: &str) -> Result<(String, PathBuf), String> {
 }
 
 /// Only the shape: which conclusions there are, the forge knows.
-fn forge_check(text: &str) -> Result<String, String> {
+pub(super) fn forge_check(text: &str) -> Result<String, String> {
     let usage = "it is not NAME=CONCLUSION@MS, for example ci=success@500";
     let (name, rest) = text.rsplit_once('=').ok_or(usage)?;
     let (conclusion, after_ms) = rest.split_once('@').ok_or(usage)?;
@@ -272,38 +273,6 @@ pub(super) struct ListArguments {
 pub(super) enum WorkerCommand {
     /// List workers and how they are.
     List,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum RoleCommand {
-    /// Show what a role's component imports and what its manifest grants.
-    Inspect {
-        /// A role's directory, or a component; the manifest is looked for beside it.
-        #[arg(value_name = "FILE|DIR")]
-        place: PathBuf,
-    },
-    /// Hold world, manifest and component of each role in a folder against each other.
-    Check {
-        #[arg(value_name = "DIR")]
-        folder: PathBuf,
-    },
-    /// Show what changed between two versions of a role or of a folder of roles; exits 3 if authority grew.
-    Diff {
-        #[arg(value_name = "OLD_DIR")]
-        old: PathBuf,
-        #[arg(value_name = "NEW_DIR")]
-        new: PathBuf,
-    },
-    /// Write roles.lock, the digests that `serve` demands, into a folder of roles.
-    Lock {
-        #[arg(value_name = "DIR")]
-        folder: PathBuf,
-        /// Write nothing; compare, and exit 1 if they differ.
-        #[arg(long)]
-        check: bool,
-    },
-    /// Print the JSON Schema of capabilities.toml, for editors.
-    Schema,
 }
 
 #[derive(Debug, Subcommand)]

@@ -57,38 +57,10 @@ pub async fn serve(config: HostConfig) -> Result<ExitCode> {
 
 /// Runs the host on a laptop, with a database and a forge of its own.
 pub async fn dev(options: DevOptions) -> Result<ExitCode> {
-    let DevOptions {
-        listen,
-        home,
-        roles,
-        forge_seeds,
-        forge_checks,
-        database,
-        egress,
-        worker,
-        approvals,
-        audit_key,
-        checkpoints,
-        webhook,
-    } = options;
     let mut stop = StopSignal::new()?;
     note("starting the database, the forge and the roles");
-    let start = DevHost::start(DevSettings {
-        home,
-        listen,
-        roles,
-        forge_seeds,
-        forge_checks,
-        database,
-        egress,
-        worker,
-        approvals,
-        audit_key,
-        checkpoints,
-        webhook,
-    });
     let dev = tokio::select! {
-        started = start => started?,
+        started = start_dev(options) => started?,
         () = stop.wait() => return Ok(ExitCode::SUCCESS),
     };
     let workers: Vec<String> = dev.host().worker_names().iter().map(ToString::to_string).collect();
@@ -103,6 +75,39 @@ pub async fn dev(options: DevOptions) -> Result<ExitCode> {
     note("stopping");
     dev.stop().await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The same, for a command that uses it and stops it.
+pub(super) async fn start_dev(options: DevOptions) -> Result<DevHost> {
+    let DevOptions {
+        listen,
+        home,
+        roles,
+        forge_seeds,
+        forge_checks,
+        database,
+        egress,
+        worker,
+        approvals,
+        audit_key,
+        checkpoints,
+        webhook,
+    } = options;
+    DevHost::start(DevSettings {
+        home,
+        listen,
+        roles,
+        forge_seeds,
+        forge_checks,
+        database,
+        egress,
+        worker,
+        approvals,
+        audit_key,
+        checkpoints,
+        webhook,
+    })
+    .await
 }
 
 /// Runs a command with a private database in its environment.

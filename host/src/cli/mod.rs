@@ -22,6 +22,9 @@ mod policy;
 mod replay;
 mod report;
 mod role;
+mod role_args;
+mod role_run;
+mod role_work;
 mod schedule;
 mod sse;
 mod task;
@@ -89,7 +92,10 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
             start_logging(&config.log)?;
             hooks::serve(config).await
         }
-        Command::Dev(dev) => hooks::dev(dev_options(dev, env)?).await,
+        Command::Dev(dev) => {
+            start_logging(&LogConfig::from_env(env)?)?;
+            hooks::dev(dev_options(dev, env)?).await
+        }
         Command::Migrate => database::migrate(output).await,
         Command::Task { command } => {
             let client = client::Client::from_env(env)?;
@@ -112,7 +118,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Worker { command: args::WorkerCommand::List } => {
             worker::list(&client::Client::from_env(env)?, output).await
         }
-        Command::Role { command } => role::run(command, output),
+        Command::Role { command } => role::run(command, env, output).await,
         Command::Policy { command } => policy::run(command, output),
         Command::Audit { command } => audit::audit(command, output).await,
         Command::Replay(arguments) => replay::replay(arguments, output).await,
@@ -124,8 +130,6 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
 
 fn dev_options(arguments: DevArguments, env: Env<'_>) -> anyhow::Result<hooks::DevOptions> {
     let DevArguments { listen, home, roles, forge_seeds, forge_checks } = arguments;
-    let log = LogConfig::from_env(env)?;
-    start_logging(&log)?;
     Ok(hooks::DevOptions {
         listen,
         home,

@@ -204,6 +204,11 @@ impl LogConfig {
         };
         Ok(Self { filter, format })
     }
+
+    /// Whether somebody asks for a filter, or it is the default.
+    pub fn filter_is_set(env: Env<'_>) -> bool {
+        env.text(&names::RUST_LOG).is_some()
+    }
 }
 
 /// Everything that `serve` needs.

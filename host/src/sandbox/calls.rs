@@ -18,7 +18,7 @@ use super::determinism;
 pub(super) use super::errors::{CallError, Finding, GuestError};
 use super::late::Late;
 use super::leaks::Leak;
-use super::run::{RunError, RunMode};
+use super::run::RunError;
 use super::state::{RunState, Services};
 use crate::crash::{self, Point};
 use crate::github::{GitHub, GitHubError};
@@ -256,13 +256,7 @@ impl RunState {
         if self.cursor.calls() >= self.manifest.limits.host_calls {
             return Err(RunError::OutOfHostCalls { calls_max: self.manifest.limits.host_calls });
         }
-        let next = self.cursor.advance(call)?;
-        // The one gate to everything that a call does: a replay does not pass it.
-        if self.mode == RunMode::Replay
-            && let Next::Fresh(position) | Next::Unfinished(position, _) = next
-        {
-            return Err(RunError::BeyondJournal { position, call: call.describe() });
-        }
+        let next = self.mode.admit(self.cursor.advance(call)?, call)?;
         let recorded = if let Next::Recorded(_, outcome) = &next { journal::weight(&outcome.result) } else { 0 };
         self.weigh(journal::weight(&call.arguments) + recorded)?;
         Ok(next)

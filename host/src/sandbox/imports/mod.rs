@@ -3,6 +3,7 @@
 //! Invariant: an interface reaches the linker only where the manifest grants it.
 
 mod alerts;
+mod answers;
 mod convert;
 mod github_merge;
 mod github_read;
@@ -21,6 +22,7 @@ mod timer;
 mod wasi;
 mod workers_read;
 
+pub(super) use answers::EXAMPLES;
 pub(super) use convert::run_end;
 pub(super) use quality::ImportRoots;
 pub(super) use scratch::ScratchFiles;

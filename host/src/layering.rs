@@ -84,8 +84,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "db",
         &[
-            "evidence", "policy", "schedule", "journal", "approval", "audit", "records", "task", "repo", "text", "config",
-            "crash",
+            "evidence", "policy", "schedule", "journal", "approval", "audit", "records", "task", "repo", "text",
+            "config", "crash",
         ],
     ),
     // Never db, http or worker: what a run writes down leaves by channel.

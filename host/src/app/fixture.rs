@@ -173,6 +173,7 @@ fn task(mut table: toml::Table, manifest: &Manifest) -> Result<Task> {
         attempt,
         attempts_max: draft.attempts_max,
         last_error,
+        goal: None,
     })
 }
 

@@ -202,15 +202,15 @@ mod tests {
             match reader.read_event().unwrap() {
                 Event::Start(tag) => {
                     open += 1;
-                    names.push(String::from_utf8(tag.name().as_ref().to_vec()).unwrap());
+                    names.push(tag.name().as_ref().to_owned());
                     for attribute in tag.attributes() {
-                        names.push(format!("@{}", String::from_utf8_lossy(attribute.unwrap().key.as_ref())));
+                        names.push(format!("@{}", attribute.unwrap().key.as_ref()));
                     }
                 }
                 Event::Empty(tag) => {
-                    names.push(String::from_utf8(tag.name().as_ref().to_vec()).unwrap());
+                    names.push(tag.name().as_ref().to_owned());
                     for attribute in tag.attributes() {
-                        names.push(format!("@{}", String::from_utf8_lossy(attribute.unwrap().key.as_ref())));
+                        names.push(format!("@{}", attribute.unwrap().key.as_ref()));
                     }
                 }
                 Event::End(_) => open -= 1,

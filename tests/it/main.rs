@@ -24,6 +24,8 @@ mod forge_faults;
 mod found_risk;
 mod hostile_payloads;
 mod lifecycle;
+mod llm;
+mod llm_budget;
 mod model;
 mod model_run;
 mod once;

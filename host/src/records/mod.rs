@@ -7,6 +7,7 @@
 mod alerts;
 mod goals;
 mod learnings;
+mod models;
 mod monitoring;
 mod recommendations;
 mod reports;
@@ -15,6 +16,7 @@ mod tasks;
 pub use alerts::{AlertChange, AlertQuery, Severity};
 pub use goals::{GoalChange, GoalQuery};
 pub use learnings::{LearningChange, LearningQuery};
+pub use models::{ModelQuery, Remaining, Reservation, Settlement, TaskBudget};
 pub use monitoring::{LogQuery, MetricQuery, WorkerQuery};
 pub use recommendations::RecommendationChange;
 pub use reports::ReportChange;
@@ -32,6 +34,7 @@ pub enum Query {
     Logs(LogQuery),
     Alerts(AlertQuery),
     Learnings(LearningQuery),
+    Models(ModelQuery),
 }
 
 /// A change of the host's tables.

@@ -3,7 +3,6 @@
 //! Invariant: no SQL here. A look leaves as a query and comes back as a value; a change is stored with its step, in one
 //! transaction, by whoever receives it, so that there is no intent to reconcile.
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -29,7 +28,7 @@ impl From<Refused> for GuestError {
 
 impl RunState {
     /// A call that only looks. `allowed` is policy's answer to it.
-    pub(super) async fn look<T: Serialize + DeserializeOwned>(
+    pub(super) async fn look<T: DeserializeOwned>(
         &mut self,
         call: Call,
         allowed: Result<Decision, Denied>,
@@ -45,7 +44,7 @@ impl RunState {
             return self.refuse(Made { position, call, began_at }, *leak).await;
         }
         self.decided(position, &call, &allowed).await?;
-        let result = match allowed {
+        let result: Result<Value, GuestError> = match allowed {
             Err(denied) => Err(denied.into()),
             Ok(_) => self.answer(query).await?.map_err(GuestError::from),
         };
@@ -75,7 +74,8 @@ impl RunState {
         }
         self.decided(position, &call, &allowed).await?;
         if let Err(denied) = allowed {
-            return self.finish(Made { position, call, began_at }, Err::<T, _>(denied.into())).await;
+            let refused: Result<Value, GuestError> = Err(denied.into());
+            return read(self.finish(Made { position, call, began_at }, refused).await?);
         }
         self.may_act()?;
         let (reply, durable) = oneshot::channel();

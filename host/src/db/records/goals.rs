@@ -14,6 +14,11 @@ pub(super) async fn look(_db: &Db, _key: &RunKey, query: &GoalQuery) -> Result<V
 }
 
 #[expect(clippy::unused_async, reason = "no change yet")]
-pub(super) async fn apply(_db: &Db, _tx: &mut PgConnection, _key: &RunKey, change: &GoalChange) -> Result<Applied, RecordError> {
+pub(super) async fn apply(
+    _db: &Db,
+    _tx: &mut PgConnection,
+    _key: &RunKey,
+    change: &GoalChange,
+) -> Result<Applied, RecordError> {
     match *change {}
 }

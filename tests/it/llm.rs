@@ -46,7 +46,8 @@ fn number() -> Value {
 
 #[tokio::test]
 async fn answers_come_back_with_their_figures_and_stand_in_the_journal() {
-    let tools = json!([{ "name": "add", "parameters": { "type": "object", "properties": { "a": { "type": "integer" } } } }]);
+    let tools =
+        json!([{ "name": "add", "parameters": { "type": "object", "properties": { "a": { "type": "integer" } } } }]);
     let replies = vec![
         Reply::says("hello"),
         Reply::says_json(&json!({ "n": 1 })),
@@ -88,7 +89,10 @@ async fn answers_come_back_with_their_figures_and_stand_in_the_journal() {
     assert_eq!(rows.len(), 5);
     assert_eq!(rows[0]["request"], asked[0].body);
     assert_eq!(rows[0]["answer"]["text"], "hello");
-    assert!(rows.iter().all(|row| row["state"] == "settled" && row["tokens"] == 15 && row["microdollars"] == 120), "{rows:?}");
+    assert!(
+        rows.iter().all(|row| row["state"] == "settled" && row["tokens"] == 15 && row["microdollars"] == 120),
+        "{rows:?}"
+    );
     assert!(!format!("{rows:?}").contains(MODEL_KEY));
     let steps = host.steps(&id).await;
     assert_eq!((&steps[0]["interface"], &steps[0]["effect"]), (&json!("llm"), &json!("write")));
@@ -106,7 +110,11 @@ async fn an_answer_that_does_not_fit_is_asked_for_once_more() {
     ];
     let (_host, models, _, said) = one(Options::default(), replies, &[number(), number(), number()]).await;
     assert_eq!(said[0], "Finish::Stop test/first \"{\\\"n\\\":1}\" [] 20+10 tokens 240 microdollars");
-    assert!(said[1].starts_with("invalid the model's answer can not be used, twice: ") && said[1].contains("/n"), "{}", said[1]);
+    assert!(
+        said[1].starts_with("invalid the model's answer can not be used, twice: ") && said[1].contains("/n"),
+        "{}",
+        said[1]
+    );
     assert!(said[2].contains("cut off at 100 tokens"), "{}", said[2]);
     let asked = models.asked();
     assert_eq!(asked.len(), 6);
@@ -129,12 +137,17 @@ async fn a_service_that_is_busy_is_asked_again_and_then_the_next_model() {
         Reply::status(401, "No auth credentials found"),
     ];
     let ask = json!({ "text": "Say hello." });
-    let (host, models, id, said) = one(Options::default(), replies, &[ask.clone(), ask.clone(), ask.clone(), ask.clone(), ask]).await;
+    let (host, models, id, said) =
+        one(Options::default(), replies, &[ask.clone(), ask.clone(), ask.clone(), ask.clone(), ask]).await;
     assert!(said[0].starts_with("Finish::Stop test/first \"hello\""), "{}", said[0]);
     assert!(said[1].starts_with("Finish::Stop test/second \"from the second\""), "{}", said[1]);
     assert!(said[2].starts_with("Finish::Stop test/second \"from the second\""), "{}", said[2]);
     assert_eq!(said[3], "rate-limited 3600000 ms no model answered: 429: much later");
-    assert!(said[4].starts_with("unavailable no model answered: the service refuses the key (401: No auth"), "{}", said[4]);
+    assert!(
+        said[4].starts_with("unavailable no model answered: the service refuses the key (401: No auth"),
+        "{}",
+        said[4]
+    );
     let names: Vec<_> = models.asked().iter().map(|asked| asked.model().to_owned()).collect();
     let (first, second) = ("test/first", "test/second");
     assert_eq!(names, [first, first, first, first, first, second, first, second, first, second, first]);
@@ -156,7 +169,11 @@ async fn a_model_that_hangs_is_given_up_in_time() {
     })
     .await;
     let host = Host::start(Options::default().roles(roles).models(&models)).await;
-    let asks = [json!({ "text": "Say hello." }), json!({ "text": "Hang.", "model": "test/second" }), json!({ "remaining": true })];
+    let asks = [
+        json!({ "text": "Say hello." }),
+        json!({ "text": "Hang.", "model": "test/second" }),
+        json!({ "remaining": true }),
+    ];
     let (id, said) = ask(&host, &asks).await;
     assert!(said[0].starts_with("Finish::Stop test/second \"hello\" [] 10+5 tokens"), "{}", said[0]);
     let query = "select (state, model)::text from llm_usage where task_id = $1::uuid order by id";
@@ -177,7 +194,11 @@ async fn a_host_without_a_key_says_which_variable_to_set() {
 async fn what_is_not_granted_or_can_not_be_sent_never_leaves() {
     let secret = format!("ghp_{}", "a1B2".repeat(9));
     let cases = [
-        (json!({ "text": "x", "model": "test/third" }), "denied", "model \"test/third\" is not granted; see models of [grants.llm]"),
+        (
+            json!({ "text": "x", "model": "test/third" }),
+            "denied",
+            "model \"test/third\" is not granted; see models of [grants.llm]",
+        ),
         (json!({ "text": "x", "tokens": 1_001 }), "denied", "an answer may have 1000 tokens, not 1001"),
         (json!({ "text": "x", "tokens": 0 }), "invalid", "answer-tokens-max is 0"),
         (json!({ "text": { "repeat": "x", "times": 300_000 } }), "invalid", "bytes of messages, schemas and tools"),
@@ -187,7 +208,11 @@ async fn what_is_not_granted_or_can_not_be_sent_never_leaves() {
         (json!({ "text": "x", "tools": [{ "name": "a b", "parameters": {} }] }), "invalid", "a tool's name"),
         (json!({ "text": "a\u{0}b" }), "invalid", "U+0000"),
         (json!({ "text": format!("The token is {secret}") }), "denied", "secret-in-arguments: llm.ask"),
-        (json!({ "text": "x", "quoted": format!("key: {MODEL_KEY}") }), "denied", "OPENROUTER_API_KEY, a secret of this host"),
+        (
+            json!({ "text": "x", "quoted": format!("key: {MODEL_KEY}") }),
+            "denied",
+            "OPENROUTER_API_KEY, a secret of this host",
+        ),
     ];
     let asks: Vec<_> = cases.iter().map(|(ask, ..)| ask.clone()).collect();
     let models = ScriptedModels::start([]).await;

@@ -10,7 +10,8 @@ use crate::support::{Host, LIMIT, Options, Reply, ScriptedModels, juggernaut};
 const HELLO: &str = "Say hello.";
 
 async fn usage(host: &Host) -> Vec<(String, i64)> {
-    let query = "select state::text, coalesce(prompt_tokens + answer_tokens, tokens_reserved) from llm_usage order by id";
+    let query =
+        "select state::text, coalesce(prompt_tokens + answer_tokens, tokens_reserved) from llm_usage order by id";
     sqlx::query_as(query).fetch_all(&host.db()).await.unwrap()
 }
 
@@ -25,11 +26,20 @@ async fn a_task_is_refused_what_exceeds_its_budget_before_anything_is_sent() {
     let models = ScriptedModels::start_with(|_| Reply::says("hello").without_usage()).await;
     let host = Host::start(Options::default().roles(roles).models(&models)).await;
     let long = json!({ "text": { "repeat": "x", "times": 5_000 } });
-    let asks = [json!({ "remaining": true }), long, json!({ "text": HELLO, "tokens": 1_000 }), json!({ "remaining": true }),
-        json!({ "text": HELLO, "tokens": 1_000 })];
+    let asks = [
+        json!({ "remaining": true }),
+        long,
+        json!({ "text": HELLO, "tokens": 1_000 }),
+        json!({ "remaining": true }),
+        json!({ "text": HELLO, "tokens": 1_000 }),
+    ];
     let (id, said) = ask(&host, &asks).await;
     assert_eq!(said[0], "left 3000 tokens 1000000 microdollars");
-    assert!(said[1].starts_with("denied the request may take ") && said[1].contains("3000 left: see tokens_per_task_max"), "{}", said[1]);
+    assert!(
+        said[1].starts_with("denied the request may take ") && said[1].contains("3000 left: see tokens_per_task_max"),
+        "{}",
+        said[1]
+    );
     assert!(said[2].starts_with("Finish::Stop"), "{}", said[2]);
     // Without figures of the service the estimate counts.
     let left: u64 = said[3].split(' ').nth(1).unwrap().parse().unwrap();
@@ -64,8 +74,10 @@ async fn money_is_limited_like_tokens() {
 /// Two hosts, each with a task, and room for one request: one is sent.
 #[tokio::test]
 async fn the_day_s_budget_is_spent_once_over_all_hosts() {
-    let models = ScriptedModels::start_with(|_| Reply::says("hello").without_usage().after(Duration::from_millis(500))).await;
-    let options = Options::default().roles(asker()).models(&models).env("JUGGERNAUT_LLM_DAY_TOKENS_MAX", "1400").hosts(2);
+    let models =
+        ScriptedModels::start_with(|_| Reply::says("hello").without_usage().after(Duration::from_millis(500))).await;
+    let options =
+        Options::default().roles(asker()).models(&models).env("JUGGERNAUT_LLM_DAY_TOKENS_MAX", "1400").hosts(2);
     let host = Host::start(options).await;
     let mut tasks = Vec::new();
     for _ in 0..6 {
@@ -111,7 +123,8 @@ async fn a_resumed_run_and_a_replay_ask_nobody() {
     let roles = asker();
     let folder = roles.path().to_owned();
     let mut host = Host::start(Options::default().roles(roles).models(&models)).await;
-    let asks = json!([{ "text": HELLO }, { "text": HELLO }, { "text": "x", "model": "test/third" }, { "remaining": true }]);
+    let asks =
+        json!([{ "text": HELLO }, { "text": HELLO }, { "text": "x", "model": "test/third" }, { "remaining": true }]);
     let id = host.create_task(task(&json!({ "asks": asks, "sleep_ms": 1_500 }))).await;
     host.wait_for(&id, "suspended", LIMIT).await;
     host.kill9();
@@ -130,13 +143,15 @@ async fn a_resumed_run_and_a_replay_ask_nobody() {
 #[tokio::test]
 async fn people_see_what_a_day_took() {
     let models = ScriptedModels::start([Reply::says("hello")]).await;
-    let options = Options::default().roles(asker()).models(&models).env("JUGGERNAUT_LLM_DAY_MICRODOLLARS_MAX", "5000000");
+    let options =
+        Options::default().roles(asker()).models(&models).env("JUGGERNAUT_LLM_DAY_MICRODOLLARS_MAX", "5000000");
     let host = Host::start(options).await;
     ask(&host, &[json!({ "text": HELLO })]).await;
     let token = host.token("viewer").await;
     let (status, _, budget) = host.api(reqwest::Method::GET, "/api/v1/budget", Some(&token), None).await;
     assert_eq!(status, 200, "{budget}");
-    let expected: Value = json!([{ "model": "test/first", "requests": 1, "unsettled": 0, "tokens": 15, "microdollars": 120 }]);
+    let expected: Value =
+        json!([{ "model": "test/first", "requests": 1, "unsettled": 0, "tokens": 15, "microdollars": 120 }]);
     assert_eq!(budget["models"], expected);
     assert_eq!((&budget["tokens"], &budget["microdollars_max"]), (&json!(15), &json!(5_000_000)));
     let env = [("JUGGERNAUT_URL", host.url()), ("JUGGERNAUT_TOKEN", &token)];

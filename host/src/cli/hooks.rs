@@ -11,7 +11,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::output::note;
 use crate::app::{DevHost, DevSettings, Host, HostSettings, Pinning};
 use crate::config::{
-    ApprovalConfig, AuditKey, CheckpointSchedule, DatabaseConfig, EgressSettings, HostConfig, ModelSettings, WorkerConfig,
+    ApprovalConfig, AuditKey, CheckpointSchedule, DatabaseConfig, EgressSettings, HostConfig, ModelSettings,
+    WorkerConfig,
 };
 use crate::{crash, localdb};
 

@@ -66,8 +66,8 @@ impl Price {
 
     /// In microdollars, rounded up.
     pub fn of(self, prompt_tokens: u64, answer_tokens: u64) -> u64 {
-        let whole = u128::from(self.prompt) * u128::from(prompt_tokens)
-            + u128::from(self.answer) * u128::from(answer_tokens);
+        let whole =
+            u128::from(self.prompt) * u128::from(prompt_tokens) + u128::from(self.answer) * u128::from(answer_tokens);
         u64::try_from(whole.div_ceil(1_000_000)).unwrap_or(u64::MAX)
     }
 }
@@ -140,7 +140,9 @@ mod tests {
 
     #[test]
     fn a_list_that_is_none_is_refused_by_name() {
-        for wrong in ["a", "a=1", "a=1/x", "a=-1/1", "a=1/1,a=1/1", "=1/1", "a=1/1,", "a=0.1234567/1", "a=1000001/1", "a=./1"] {
+        for wrong in
+            ["a", "a=1", "a=1/x", "a=-1/1", "a=1/1,a=1/1", "=1/1", "a=1/1,", "a=0.1234567/1", "a=1000001/1", "a=./1"]
+        {
             let error = read(&[("JUGGERNAUT_LLM_PRICES", wrong)]).unwrap_err().to_string();
             assert!(error.starts_with("JUGGERNAUT_LLM_PRICES is "), "{wrong}: {error}");
         }

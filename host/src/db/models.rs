@@ -61,11 +61,7 @@ fn read(figure: i64) -> u64 {
 
 impl Db {
     /// Makes a request count, before it is sent. Refused where the estimate exceeds what is left for the task or the day.
-    pub async fn reserve_model(
-        &self,
-        key: &RunKey,
-        reservation: &Reservation,
-    ) -> Result<Result<(), Refused>, DbError> {
+    pub async fn reserve_model(&self, key: &RunKey, reservation: &Reservation) -> Result<Result<(), Refused>, DbError> {
         let Reservation { id, position, model, request, tokens, microdollars, budget } = reservation;
         let mut tx = self.begin_audited().await?;
         hold(&mut tx, key).await?;
@@ -150,7 +146,8 @@ impl Db {
         let mut connection = self.pool().acquire().await?;
         let of_day = self.day_budget();
         let task = spent_by_task(&mut connection, key).await?;
-        let day = spent_by_day(&mut connection, today(&mut connection).await?).await?;
+        let today = today(&mut connection).await?;
+        let day = spent_by_day(&mut connection, today).await?;
         let left = |task_max: u64, task: u64, day_max: u64, day: u64| {
             task_max.saturating_sub(task).min(day_max.saturating_sub(day))
         };

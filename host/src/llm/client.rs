@@ -134,8 +134,8 @@ impl Models {
             self.send(body.to_string()).await
         };
         let body = tokio::time::timeout(time_max, sent).await.unwrap_or(Err(AskError::Late(time_max)))?;
-        let wire: WireAnswer =
-            serde_json::from_slice(&body).map_err(|error| AskError::Lost(format!("the answer is not understood: {error}")))?;
+        let wire: WireAnswer = serde_json::from_slice(&body)
+            .map_err(|error| AskError::Lost(format!("the answer is not understood: {error}")))?;
         let (answer, figures) = wire.read().map_err(|error| of_error(&error))?;
         Ok(Exchanged { answer, usage: self.usage(&model, figures, estimate) })
     }
@@ -153,7 +153,8 @@ impl Models {
 
     async fn send(&self, body: String) -> Result<Bytes, AskError> {
         let request = self.http.post(self.url.clone());
-        let request = request.header(AUTHORIZATION, self.authorization.clone()).header(CONTENT_TYPE, "application/json");
+        let request =
+            request.header(AUTHORIZATION, self.authorization.clone()).header(CONTENT_TYPE, "application/json");
         let response = request.body(body).send().await.map_err(|error| {
             let not_sent = error.is_connect() || error.is_builder();
             let why = causes(error);
@@ -172,11 +173,15 @@ impl Models {
 fn of_status(status: StatusCode, after: Option<Duration>, problem: &str) -> AskError {
     let why = format!("{}: {problem}", status.as_u16());
     match status.as_u16() {
-        401 => AskError::Unusable(format!("the service refuses the key ({why}); the operator sets OPENROUTER_API_KEY anew")),
+        401 => AskError::Unusable(format!(
+            "the service refuses the key ({why}); the operator sets OPENROUTER_API_KEY anew"
+        )),
         402 => AskError::Unusable(format!("there is no credit left ({why}); the operator tops it up")),
         408 | 429 => AskError::Busy { limited: status == StatusCode::TOO_MANY_REQUESTS, after, why },
         500..=599 => AskError::Busy { limited: false, after, why },
-        300..=399 => AskError::Unusable(format!("the service is elsewhere ({why}); the operator sets OPENROUTER_BASE_URL")),
+        300..=399 => {
+            AskError::Unusable(format!("the service is elsewhere ({why}); the operator sets OPENROUTER_BASE_URL"))
+        }
         _ => AskError::Unfit(why),
     }
 }

@@ -109,7 +109,9 @@ impl Request {
                 return Ok(());
             }
             let name = &tool.name;
-            Err(format!("a tool's name is 1 to {NAME_BYTES_MAX} letters, digits, '_' or '-', and stands once; not {name:?}"))
+            Err(format!(
+                "a tool's name is 1 to {NAME_BYTES_MAX} letters, digits, '_' or '-', and stands once; not {name:?}"
+            ))
         })
     }
 
@@ -148,7 +150,10 @@ impl Message {
                 Part::Quoted { source, .. } => {
                     check_text(source)?;
                     if !(1..=SOURCE_BYTES_MAX).contains(&source.len()) {
-                        return Err(format!("the source of a quotation is 1 to {SOURCE_BYTES_MAX} bytes, not {}", source.len()));
+                        return Err(format!(
+                            "the source of a quotation is 1 to {SOURCE_BYTES_MAX} bytes, not {}",
+                            source.len()
+                        ));
                     }
                 }
             }
@@ -294,7 +299,8 @@ impl Conversation {
     pub fn ask_again(&mut self, answer: &Answer, wrong: &str) {
         let calls: Vec<Value> = answer.tool_calls.iter().map(wire_call).collect();
         let said = &answer.text[..answer.text.floor_char_boundary(REPEATED_BYTES_MAX)];
-        let mend = format!("That answer can not be used: {wrong}. Answer again, whole, and in the form that was asked for.");
+        let mend =
+            format!("That answer can not be used: {wrong}. Answer again, whole, and in the form that was asked for.");
         if calls.is_empty() {
             self.messages.push(json!({ "role": Speaker::Assistant, "content": said }));
             self.messages.push(json!({ "role": Speaker::User, "content": mend }));
@@ -323,6 +329,7 @@ fn check_call(call: &ToolCall, tools: &[(Tool, Schema)]) -> Result<(), String> {
 /// Models that are not held to a form like to put JSON between fences.
 fn unfenced(text: &str) -> &str {
     let text = text.trim();
-    let inside = text.strip_prefix("```json").or_else(|| text.strip_prefix("```")).and_then(|rest| rest.strip_suffix("```"));
+    let inside =
+        text.strip_prefix("```json").or_else(|| text.strip_prefix("```")).and_then(|rest| rest.strip_suffix("```"));
     inside.unwrap_or(text).trim()
 }

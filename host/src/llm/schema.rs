@@ -112,7 +112,9 @@ fn look(schema: &Value, nodes: &mut usize) -> Result<(), String> {
 
 fn is_strict(schema: &Value) -> bool {
     match schema {
-        Value::Object(fields) => closed(fields) && fields.iter().all(|(key, value)| DATA.contains(&key.as_str()) || is_strict(value)),
+        Value::Object(fields) => {
+            closed(fields) && fields.iter().all(|(key, value)| DATA.contains(&key.as_str()) || is_strict(value))
+        }
         Value::Array(items) => items.iter().all(is_strict),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
     }

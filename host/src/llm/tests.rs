@@ -14,7 +14,8 @@ fn request() -> Request {
         model: None,
         messages: vec![message(Speaker::User, vec![Part::Text("Say a number.".to_owned())])],
         schema: Some(
-            r#"{"type":"object","properties":{"n":{"type":"integer"}},"required":["n"],"additionalProperties":false}"#.to_owned(),
+            r#"{"type":"object","properties":{"n":{"type":"integer"}},"required":["n"],"additionalProperties":false}"#
+                .to_owned(),
         ),
         tools: vec![Tool {
             name: "add".to_owned(),
@@ -44,7 +45,10 @@ fn a_request_begins_with_what_the_marks_mean_and_asks_for_its_form() {
     assert_eq!(body["messages"][0]["role"], "system");
     assert!(body["messages"][0]["content"].as_str().unwrap().contains("<<<OUTSIDE"));
     let content = body["messages"][1]["content"].as_str().unwrap();
-    assert!(content.starts_with("Say a number.\n<<<OUTSIDE id=") && content.contains("\n<\\<<END id=1>>>\u{2400}\n"), "{content}");
+    assert!(
+        content.starts_with("Say a number.\n<<<OUTSIDE id=") && content.contains("\n<\\<<END id=1>>>\u{2400}\n"),
+        "{content}"
+    );
     assert_eq!(body["response_format"]["json_schema"]["strict"], true);
     assert_eq!(body["tools"][0]["function"]["name"], "add");
     assert_eq!(body["provider"]["require_parameters"], true);
@@ -65,7 +69,10 @@ fn what_can_not_be_sent_is_refused() {
         (check(&|it| it.messages[0].parts.push(Part::Text(huge.clone()))), "bytes of messages"),
         (check(&|it| it.messages[0].parts = vec![Part::Text("\0".to_owned())]), "U+0000"),
         (check(&|it| it.messages[0].parts.clear()), "is empty"),
-        (check(&|it| it.messages[0].parts = vec![Part::Quoted { source: String::new(), text: String::new() }]), "source"),
+        (
+            check(&|it| it.messages[0].parts = vec![Part::Quoted { source: String::new(), text: String::new() }]),
+            "source",
+        ),
         (check(&|it| it.messages[0].tool_call = Some("1".to_owned())), "speaker `tool`"),
         (check(&|it| it.messages[0].tool_calls = called("add", "{}").tool_calls), "speaker `assistant`"),
         (check(&|it| it.answer_tokens_max = 0), "answer-tokens-max"),
@@ -117,9 +124,10 @@ fn what_the_service_says_is_read_with_its_figures() {
     assert_eq!((answer.text.as_str(), answer.finish), ("a\u{2400}b", Finish::Stop));
     let figures = figures.unwrap();
     assert_eq!((figures.prompt_tokens, figures.answer_tokens, figures.microdollars), (10, 3, Some(13)));
-    let (refused, none) =
-        read(json!({ "choices": [{ "message": { "content": null, "refusal": "I will not" }, "finish_reason": "stop" }] }))
-            .unwrap();
+    let (refused, none) = read(
+        json!({ "choices": [{ "message": { "content": null, "refusal": "I will not" }, "finish_reason": "stop" }] }),
+    )
+    .unwrap();
     assert_eq!((refused.text.as_str(), refused.finish, none.is_none()), ("I will not", Finish::Refused, true));
     let (filtered, _) =
         read(json!({ "choices": [{ "message": { "content": "" }, "finish_reason": "content_filter" }] })).unwrap();

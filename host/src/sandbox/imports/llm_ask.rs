@@ -78,7 +78,7 @@ impl RunState {
             Ok(asking) => asking,
             Err(error) => return self.finish(made, Err(error)).await,
         };
-        let Ruling { grant: _, needs, decision, risk } = match self.judge(&asking).await {
+        let Ruling { grant: _, needs, decision, risk } = match self.judge_request(&asking).await {
             Ok((ruling, _)) => ruling,
             Err(denied) => {
                 let error = self.ruled::<()>(Err(denied)).err().unwrap_or_else(no_key);
@@ -132,7 +132,7 @@ impl RunState {
     }
 
     /// Asks policy about the next request: what a manifest bounds, and what operators' policies say.
-    async fn judge(&mut self, asking: &Asking) -> Result<(Ruling<AskModel>, Estimate), Denied> {
+    async fn judge_request(&mut self, asking: &Asking) -> Result<(Ruling<AskModel>, Estimate), Denied> {
         let model = asking.names.first().cloned().unwrap_or_default();
         let body = asking.conversation.body(&model);
         let answer_tokens = asking.conversation.answer_tokens_max();
@@ -145,7 +145,10 @@ impl RunState {
             }
             if answer_tokens > grant.answer_tokens_max {
                 let max = grant.answer_tokens_max;
-                beyond.push(("answer_tokens_max".to_owned(), format!("an answer may have {max} tokens, not {answer_tokens}")));
+                beyond.push((
+                    "answer_tokens_max".to_owned(),
+                    format!("an answer may have {max} tokens, not {answer_tokens}"),
+                ));
             }
         }
         let action = AskModel { model, body, tokens: estimate.tokens };
@@ -232,7 +235,7 @@ impl RunState {
         made: &Made,
     ) -> Result<Result<Result<Exchanged, AskError>, GuestError>, RunError> {
         let model = asking.names.first().cloned().unwrap_or_default();
-        let (Ruling { grant, decision, risk, needs: _ }, estimate) = match self.judge(asking).await {
+        let (Ruling { grant, decision, risk, needs: _ }, estimate) = match self.judge_request(asking).await {
             Ok(judged) => judged,
             Err(denied) => {
                 let (policies, level) = (denied.policies.clone(), self.risk.level);

@@ -19,6 +19,7 @@ mod crash_load;
 mod crash_points;
 mod dependencies;
 mod evidence;
+mod executor;
 mod fetch;
 mod forge_faults;
 mod found_risk;

@@ -121,6 +121,17 @@ async fn a_queue_that_stands_still() {
 }
 
 #[tokio::test]
+async fn a_budget_that_burns() {
+    comes_and_goes(
+        "budget-burn",
+        "insert into llm_days (day, tokens) values ((now() at time zone 'utc')::date, 1000000000000)
+         on conflict (day) do update set tokens = excluded.tokens",
+        "update llm_days set tokens = 0",
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn a_person_acknowledges_and_sees_whose_words_they_are() {
     let host = watchdog().await;
     sql(
@@ -367,6 +378,11 @@ async fn figures_are_those_of_the_tables() {
     assert!(said[3].starts_with("ok hour-ms,created,completed,failed [["), "{}", said[3]);
     assert!(said[4].contains(&format!(r#"["{task}", "analysis", "RECORDER""#)), "{}", said[4]);
     assert_eq!(said[5], "ok task-type,count,p50-seconds,p95-seconds,max-seconds []");
+    assert!(
+        said[6].starts_with("ok spent-tokens,limit-tokens,spent-microdollars,limit-microdollars [[\"0\", "),
+        "{}",
+        said[6]
+    );
     assert!(said[7].contains("RECORDER") && said[7].contains("silent_seconds: "), "{}", said[7]);
 }
 

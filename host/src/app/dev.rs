@@ -19,7 +19,7 @@ use super::host::{Host, HostSettings};
 use super::roles::Pinning;
 use crate::config::{
     ApprovalConfig, AuditConfig, AuditKey, CheckpointSchedule, DatabaseConfig, EgressSettings, GitHubSettings,
-    WorkerConfig,
+    ModelSettings, WorkerConfig,
 };
 use crate::db::Db;
 use crate::db::tokens::{TokenRole, new_secret};
@@ -46,6 +46,7 @@ pub struct DevSettings {
     pub forge_checks: Vec<String>,
     /// A database to use instead of the private one.
     pub database: Option<DatabaseConfig>,
+    pub model: ModelSettings,
     pub egress: EgressSettings,
     pub worker: WorkerConfig,
     pub approvals: ApprovalConfig,
@@ -77,6 +78,7 @@ impl DevHost {
             forge_seeds,
             forge_checks,
             database,
+            model,
             egress,
             approvals,
             mut worker,
@@ -107,6 +109,7 @@ impl DevHost {
             database,
             listen,
             github,
+            model,
             egress,
             worker,
             approvals,

@@ -83,7 +83,7 @@ pub async fn replay(db: &Db, wanted: &Replay<'_>) -> Result<Replayed> {
     let policies = Arc::new(policies::validated(wanted.policies_dir)?);
     let authority = Arc::new(Authority::new(policies, Arc::clone(&role.manifest))?);
     let web = WebClient::new(Guard::new(Loopback::Refused), "juggernaut-replay")?;
-    let services = Services { github: None, web, secrets: Arc::new(Scanner::new(&[])) };
+    let services = Services { github: None, web, models: None, secrets: Arc::new(Scanner::new(&[])) };
     let (sender, messages) = mpsc::channel(MESSAGES_MAX);
     let (_until, act_until) = watch::channel(Instant::now() + FOREVER);
     let recorded_calls = steps.len();

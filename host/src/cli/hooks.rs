@@ -11,7 +11,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::output::note;
 use crate::app::{DevHost, DevSettings, Host, HostSettings, Pinning};
 use crate::config::{
-    ApprovalConfig, AuditKey, CheckpointSchedule, DatabaseConfig, EgressSettings, HostConfig, WorkerConfig,
+    ApprovalConfig, AuditKey, CheckpointSchedule, DatabaseConfig, EgressSettings, HostConfig, ModelSettings,
+    WorkerConfig,
 };
 use crate::{crash, localdb};
 
@@ -27,6 +28,7 @@ pub struct DevOptions {
     pub forge_checks: Vec<String>,
     /// None: a private one.
     pub database: Option<DatabaseConfig>,
+    pub model: ModelSettings,
     pub egress: EgressSettings,
     pub worker: WorkerConfig,
     pub approvals: ApprovalConfig,
@@ -40,9 +42,18 @@ pub async fn serve(config: HostConfig) -> Result<ExitCode> {
     let HostConfig { database, server, github, model, egress, worker, approvals, audit, log: _, crash_at } = config;
     crash::arm(crash_at.as_deref())?;
     let mut stop = StopSignal::new()?;
-    let other_secrets = model.api_key.map(|key| ("OPENROUTER_API_KEY".to_owned(), key)).into_iter().collect();
-    let (listen, pinning) = (server.listen, Pinning::Locked);
-    let settings = HostSettings { database, listen, github, egress, worker, approvals, audit, other_secrets, pinning };
+    let settings = HostSettings {
+        database,
+        listen: server.listen,
+        github,
+        model,
+        egress,
+        worker,
+        approvals,
+        audit,
+        other_secrets: Vec::new(),
+        pinning: Pinning::Locked,
+    };
     let host = Host::start(settings).await?;
     note(&format!("listening on http://{}", host.address()));
     stop.wait().await;
@@ -60,6 +71,7 @@ pub async fn dev(options: DevOptions) -> Result<ExitCode> {
         forge_seeds,
         forge_checks,
         database,
+        model,
         egress,
         worker,
         approvals,
@@ -75,6 +87,7 @@ pub async fn dev(options: DevOptions) -> Result<ExitCode> {
         forge_seeds,
         forge_checks,
         database,
+        model,
         egress,
         worker,
         approvals,

@@ -9,6 +9,7 @@ mod alert;
 mod approval;
 mod args;
 mod audit;
+mod budget;
 mod client;
 mod database;
 mod evidence;
@@ -37,7 +38,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{
     self, ApprovalConfig, AuditKey, CheckpointSchedule, DatabaseConfig, EgressSettings, Env, HostConfig, LogConfig,
-    LogFormat, WorkerConfig,
+    LogFormat, ModelSettings, WorkerConfig,
 };
 use crate::text;
 use args::{Arguments, Command, DevArguments, TaskCommand};
@@ -110,6 +111,9 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Worker { command: args::WorkerCommand::List } => {
             worker::list(&client::Client::from_env(env)?, output).await
         }
+        Command::Budget { command: args::BudgetCommand::Show } => {
+            budget::show(&client::Client::from_env(env)?, output).await
+        }
         Command::Role { command } => role::run(command, output),
         Command::Policy { command } => policy::run(command, output),
         Command::Audit { command } => audit::audit(command, output).await,
@@ -131,6 +135,7 @@ fn dev_options(arguments: DevArguments, env: Env<'_>) -> anyhow::Result<hooks::D
         forge_seeds,
         forge_checks,
         database: DatabaseConfig::if_set(env)?,
+        model: ModelSettings::from_env(env)?,
         egress: EgressSettings::from_env(env)?,
         worker: WorkerConfig::from_env(env)?,
         approvals: ApprovalConfig::from_env(env)?,

@@ -108,12 +108,14 @@ impl Db {
         risk.ok_or(DbError::UnknownTask(task))
     }
 
-    /// Whether a mutation of the attempt began and its end is not known.
+    /// Whether a mutation of the attempt began and its end is not known. A question to a model changes nothing but what
+    /// is spent, and that is known: nothing has to be found out before another attempt.
     pub async fn has_unsettled_step(&self, task: TaskId, attempt: Attempt) -> Result<bool, DbError> {
         let found = sqlx::query_scalar!(
             r#"select exists (
                    select from task_steps
                    where task_id = $1 and attempt = $2 and effect = 'write' and state = 'intended'
+                       and interface <> 'llm'
                ) as "found!""#,
             task.0,
             attempt.0,

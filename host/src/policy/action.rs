@@ -40,3 +40,14 @@ pub struct MergePullRequest {
     pub number: u64,
     pub head_sha: Sha,
 }
+
+/// Send a language model what the request's body says. The key is the client's.
+#[derive(Clone, Debug)]
+pub struct AskModel {
+    /// As the body names it, too.
+    pub model: String,
+    /// The whole request.
+    pub body: serde_json::Value,
+    /// Of prompt and longest answer together, estimated.
+    pub tokens: u64,
+}

@@ -258,9 +258,7 @@ pub mod http_send {
 
 /// Asking a language model.
 #[cfg(feature = "llm")]
-pub mod llm {
-    pub use crate::bindings::juggernaut::host::llm::*;
-}
+pub mod llm;
 
 /// Looking at tasks.
 #[cfg(feature = "tasks-read")]

@@ -42,6 +42,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "sandbox",
             "github",
             "egress",
+            "llm",
             "policy",
             "manifest",
             "schedule",
@@ -92,8 +93,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "sandbox",
         &[
-            "github", "egress", "policy", "manifest", "journal", "approval", "records", "task", "repo", "web", "text",
-            "secrets", "crash",
+            "github", "egress", "llm", "policy", "manifest", "journal", "approval", "records", "task", "repo", "web",
+            "text", "secrets", "crash",
         ],
     ),
     // `github` for the shape of a pull request; no call is made.
@@ -103,6 +104,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("github", &["policy", "repo"]),
     // `policy` for its answer to each hop.
     ("egress", &["policy", "web"]),
+    // `policy` for the authority to ask, `config` for prices.
+    ("llm", &["policy", "config"]),
     ("policy", &["manifest", "task", "repo", "web"]),
     // `records` for the kinds of alerts that are the host's own.
     ("manifest", &["records", "repo", "web", "text"]),

@@ -18,6 +18,7 @@ pub mod http;
 pub mod journal;
 #[cfg(test)]
 mod layering;
+pub mod llm;
 pub mod localdb;
 pub mod manifest;
 pub mod notifier;

@@ -19,7 +19,7 @@ use super::roles::Pinning;
 use super::{audit, record};
 use crate::config::{
     ApprovalConfig, AuditConfig, AuditKey, CheckpointSchedule, DatabaseConfig, EgressSettings, GitHubSettings,
-    WebhookConfig, WorkerConfig,
+    ModelSettings, WebhookConfig, WorkerConfig,
 };
 use crate::db::Db;
 use crate::db::tokens::{TokenRole, new_secret};
@@ -47,6 +47,7 @@ pub struct DevSettings {
     pub forge_checks: Vec<String>,
     /// A database to use instead of the private one.
     pub database: Option<DatabaseConfig>,
+    pub model: ModelSettings,
     pub egress: EgressSettings,
     pub worker: WorkerConfig,
     pub approvals: ApprovalConfig,
@@ -79,6 +80,7 @@ impl DevHost {
             forge_seeds,
             forge_checks,
             database,
+            model,
             egress,
             approvals,
             mut worker,
@@ -110,6 +112,7 @@ impl DevHost {
             database,
             listen,
             github,
+            model,
             egress,
             worker,
             approvals,

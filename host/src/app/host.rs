@@ -14,7 +14,8 @@ use tracing::{error, info, warn};
 use super::roles::Pinning;
 use super::{alerts, audit, policies, roles, schedules, secrets, sweeper, wakeups};
 use crate::config::{
-    ApprovalConfig, AuditConfig, AuditKey, DatabaseConfig, EgressSettings, GitHubSettings, WebhookConfig, WorkerConfig,
+    ApprovalConfig, AuditConfig, AuditKey, DatabaseConfig, EgressSettings, GitHubSettings, ModelSettings, WebhookConfig,
+    WorkerConfig,
 };
 use crate::db::wakeups::Wake;
 use crate::db::{Db, Readiness};
@@ -22,6 +23,7 @@ use crate::egress::{Guard, Loopback, WebClient};
 use crate::github::{GitHub, GitHubConfig};
 use crate::http::{self, ApiState};
 use crate::journal::Alert;
+use crate::llm::Models;
 use crate::policy::{Authority, Policies};
 use crate::sandbox::{LoadedRole, Sandbox, SandboxConfig, Services};
 use crate::task::{HostId, WorkerId};
@@ -44,6 +46,7 @@ pub struct HostSettings {
     pub database: DatabaseConfig,
     pub listen: SocketAddr,
     pub github: GitHubSettings,
+    pub model: ModelSettings,
     pub egress: EgressSettings,
     pub worker: WorkerConfig,
     pub approvals: ApprovalConfig,
@@ -79,7 +82,7 @@ impl Host {
     pub async fn start(settings: HostSettings) -> Result<Self> {
         let (id, key) = (HostId::generate(), audit::signing_key(&settings.audit.key)?);
         let db = Db::connect(&settings.database).await.context("the database can not be reached")?;
-        let db = db.with_approvals(settings.approvals);
+        let db = db.with_approvals(settings.approvals).with_model_budget(settings.model.budget);
         if settings.approvals.solo {
             warn!("JUGGERNAUT_SOLO_APPROVALS is on: who created a task may approve it");
         }
@@ -95,6 +98,7 @@ impl Host {
         let services = Services {
             github: github(&settings.github)?,
             web: web(settings.egress)?,
+            models: models(&settings.model)?,
             secrets: Arc::new(secrets::scanner(&settings)),
             alerts,
         };
@@ -296,6 +300,14 @@ fn claimable(authority: &Authority) -> Vec<String> {
         }
     };
     role.task_types.iter().filter(may).cloned().collect()
+}
+
+/// The client, where a key is configured.
+fn models(settings: &ModelSettings) -> Result<Option<Models>> {
+    if settings.api_key.is_none() {
+        info!("OPENROUTER_API_KEY is not set: calls to language models answer `unavailable`");
+    }
+    Models::new(settings, USER_AGENT).map_err(anyhow::Error::msg)
 }
 
 fn web(settings: EgressSettings) -> Result<WebClient> {

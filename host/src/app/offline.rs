@@ -16,7 +16,7 @@ pub(super) fn services(agent: &str) -> Result<Services> {
     let web = WebClient::new(Guard::new(Loopback::Refused), agent)?;
     // Nothing acts, so nothing comes late.
     let (alerts, _) = mpsc::channel(1);
-    Ok(Services { github: None, web, secrets: Arc::new(Scanner::new(&[])), alerts })
+    Ok(Services { github: None, web, models: None, secrets: Arc::new(Scanner::new(&[])), alerts })
 }
 
 /// What the role says; there is nothing else that such a run could send and anybody would look at.

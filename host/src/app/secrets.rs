@@ -18,6 +18,7 @@ pub(super) fn scanner(settings: &HostSettings) -> Scanner {
     let mut secrets = settings.other_secrets.clone();
     secrets.extend(settings.github.token.clone().map(|token| ("GITHUB_TOKEN".to_owned(), token)));
     secrets.extend(settings.webhook.iter().flat_map(alerts::secrets));
+    secrets.extend(settings.model.api_key.clone().map(|key| ("OPENROUTER_API_KEY".to_owned(), key)));
     secrets.extend(of_database(settings.database.url.expose_secret()));
     let scanner = Scanner::new(&secrets);
     for name in scanner.too_short() {

@@ -48,6 +48,10 @@ kinds! {
     PolicyDecision = "policy_decision",
     /// A call that changes the world: its intent, and how it ended.
     HostCall = "host_call",
+    /// A request to a language model is about to be sent, and counts from here on.
+    ModelReserved = "model_reserved",
+    /// What it took.
+    ModelSettled = "model_settled",
     ApprovalRequested = "approval_requested",
     ApprovalApproved = "approval_approved",
     ApprovalDenied = "approval_denied",

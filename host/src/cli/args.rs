@@ -70,6 +70,11 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: WorkerCommand,
     },
+    /// See what language models may take, and took.
+    Budget {
+        #[command(subcommand)]
+        command: BudgetCommand,
+    },
     /// Write, try and review roles; needs no host.
     Role {
         #[command(subcommand)]
@@ -273,6 +278,12 @@ pub(super) struct ListArguments {
 pub(super) enum WorkerCommand {
     /// List workers and how they are.
     List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum BudgetCommand {
+    /// Show today's (UTC) budget and what each model took of it.
+    Show,
 }
 
 #[derive(Debug, Subcommand)]

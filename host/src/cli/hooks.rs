@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::output::note;
 use crate::app::{DevHost, DevSettings, Host, HostSettings, Pinning};
 use crate::config::{
-    ApprovalConfig, AuditKey, CheckpointSchedule, DatabaseConfig, EgressSettings, HostConfig, WebhookConfig,
+    ApprovalConfig, AuditKey, CheckpointSchedule, DatabaseConfig, EgressSettings, HostConfig, ModelSettings, WebhookConfig,
     WorkerConfig,
 };
 use crate::{crash, localdb};
@@ -28,6 +28,7 @@ pub struct DevOptions {
     pub forge_checks: Vec<String>,
     /// None: a private one.
     pub database: Option<DatabaseConfig>,
+    pub model: ModelSettings,
     pub egress: EgressSettings,
     pub worker: WorkerConfig,
     pub approvals: ApprovalConfig,
@@ -43,10 +44,19 @@ pub async fn serve(config: HostConfig) -> Result<ExitCode> {
         config;
     crash::arm(crash_at.as_deref())?;
     let mut stop = StopSignal::new()?;
-    let other_secrets = model.api_key.map(|key| ("OPENROUTER_API_KEY".to_owned(), key)).into_iter().collect();
-    let (listen, pinning) = (server.listen, Pinning::Locked);
-    let settings =
-        HostSettings { database, listen, github, egress, worker, approvals, audit, webhook, other_secrets, pinning };
+    let settings = HostSettings {
+        database,
+        listen: server.listen,
+        github,
+        model,
+        egress,
+        worker,
+        approvals,
+        audit,
+        webhook,
+        other_secrets: Vec::new(),
+        pinning: Pinning::Locked,
+    };
     let host = Host::start(settings).await?;
     note(&format!("listening on http://{}", host.address()));
     stop.wait().await;
@@ -86,6 +96,7 @@ pub(super) async fn start_dev(options: DevOptions) -> Result<DevHost> {
         forge_seeds,
         forge_checks,
         database,
+        model,
         egress,
         worker,
         approvals,
@@ -100,6 +111,7 @@ pub(super) async fn start_dev(options: DevOptions) -> Result<DevHost> {
         forge_seeds,
         forge_checks,
         database,
+        model,
         egress,
         worker,
         approvals,

@@ -9,6 +9,7 @@ mod alert;
 mod approval;
 mod args;
 mod audit;
+mod budget;
 mod client;
 mod database;
 mod evidence;
@@ -41,7 +42,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{
     self, ApprovalConfig, AuditKey, CheckpointSchedule, DatabaseConfig, EgressSettings, Env, HostConfig, LogConfig,
-    LogFormat, WebhookConfig, WorkerConfig,
+    LogFormat, ModelSettings, WebhookConfig, WorkerConfig,
 };
 use crate::text;
 use args::{Arguments, Command, DevArguments, TaskCommand};
@@ -118,6 +119,9 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Worker { command: args::WorkerCommand::List } => {
             worker::list(&client::Client::from_env(env)?, output).await
         }
+        Command::Budget { command: args::BudgetCommand::Show } => {
+            budget::show(&client::Client::from_env(env)?, output).await
+        }
         Command::Role { command } => role::run(command, env, output).await,
         Command::Policy { command } => policy::run(command, output),
         Command::Audit { command } => audit::audit(command, output).await,
@@ -137,6 +141,7 @@ fn dev_options(arguments: DevArguments, env: Env<'_>) -> anyhow::Result<hooks::D
         forge_seeds,
         forge_checks,
         database: DatabaseConfig::if_set(env)?,
+        model: ModelSettings::from_env(env)?,
         egress: EgressSettings::from_env(env)?,
         worker: WorkerConfig::from_env(env)?,
         approvals: ApprovalConfig::from_env(env)?,

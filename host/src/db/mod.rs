@@ -18,6 +18,7 @@ mod error;
 pub mod journal;
 pub mod learnings;
 pub mod logs;
+pub mod models;
 pub mod notices;
 pub mod outcomes;
 pub mod queue;
@@ -45,7 +46,7 @@ use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, PgConnection, PgPool};
 
-use crate::config::{ApprovalConfig, DatabaseConfig};
+use crate::config::{ApprovalConfig, DatabaseConfig, ModelBudget};
 use crate::task::HostId;
 use audit::Ledger;
 
@@ -70,6 +71,7 @@ pub struct Db {
     pool: PgPool,
     engine: PgPool,
     approvals: ApprovalConfig,
+    models: ModelBudget,
     ledger: Arc<Ledger>,
 }
 
@@ -105,13 +107,20 @@ impl Db {
     /// All of it over one pool.
     pub fn from_pool(pool: PgPool) -> Self {
         let ledger = Arc::new(Ledger::new(HostId::generate(), None));
-        Self { engine: pool.clone(), pool, approvals: ApprovalConfig::default(), ledger }
+        let (approvals, models) = (ApprovalConfig::default(), ModelBudget::default());
+        Self { engine: pool.clone(), pool, approvals, models, ledger }
     }
 
     /// The same, with this host's rules for approvals.
     #[must_use]
     pub fn with_approvals(self, approvals: ApprovalConfig) -> Self {
         Self { approvals, ..self }
+    }
+
+    /// The same, with this host's budget for language models.
+    #[must_use]
+    pub fn with_model_budget(self, models: ModelBudget) -> Self {
+        Self { models, ..self }
     }
 
     pub fn approval_rules(&self) -> ApprovalConfig {

@@ -8,6 +8,7 @@ mod access;
 mod alerts;
 mod approvals;
 mod audit;
+mod budget;
 mod bulk;
 mod cursor;
 mod document;
@@ -109,6 +110,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(approvals::show_approval))
         .routes(routes!(approvals::approve))
         .routes(routes!(approvals::deny))
+        .routes(routes!(budget::show_budget))
         .routes(routes!(workers::list_workers))
         .routes(routes!(workers::list_task_types))
         .routes(routes!(audit::list_audit))

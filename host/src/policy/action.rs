@@ -47,3 +47,14 @@ pub struct ClosePullRequest {
     pub repository: Repository,
     pub number: u64,
 }
+
+/// Send a language model what the request's body says. The key is the client's.
+#[derive(Clone, Debug)]
+pub struct AskModel {
+    /// As the body names it, too.
+    pub model: String,
+    /// The whole request.
+    pub body: serde_json::Value,
+    /// Of prompt and longest answer together, estimated.
+    pub tokens: u64,
+}

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::action::{CreateBranch, MergePullRequest, OpenPullRequest, PutFile};
+use super::action::{AskModel, CreateBranch, MergePullRequest, OpenPullRequest, PutFile};
 use super::{Assessment, Authority, Beyond, BranchFacts, Denied, MergeFacts, Needed, Ruling, Scope, admit};
 use crate::manifest::Interface;
 use crate::repo::{Branch, RepoPath, Repository, Sha};
@@ -239,7 +239,8 @@ impl Arguments<'_> {
             | Interface::Recommendations => scope.write_records(interface, function, beyond),
             Interface::Llm => {
                 let tokens = self.given.get("tokens").and_then(Value::as_u64).unwrap_or(0);
-                scope.ask_model(&self.text("model")?, tokens, beyond)
+                let action = AskModel { model: self.text("model")?, body: Value::Null, tokens };
+                return Ok(Some(Explained::of(scope.ask_model(action, beyond), risk)));
             }
             Interface::GithubRead
             | Interface::GithubWrite

@@ -7,6 +7,7 @@
 mod alerts;
 mod goals;
 mod learnings;
+mod models;
 mod monitoring;
 mod recommendations;
 mod reports;
@@ -18,6 +19,7 @@ pub use goals::{GoalChange, GoalQuery};
 pub use learnings::{
     FOUND_MAX, LearningChange, LearningDraft, LearningQuery, LearningSearch, OFFERED_MAX, SeenLearning,
 };
+pub use models::{ModelQuery, Remaining, Reservation, Settlement, TaskBudget};
 pub use monitoring::{Figures, LogQuery, Metric, MetricQuery, SeenLine, SeenWorker, WorkerQuery};
 pub use recommendations::RecommendationChange;
 pub use reports::{ReportChange, ReportDraft, Series, SeriesKind, StoredAs};
@@ -36,6 +38,7 @@ pub enum Query {
     Logs(LogQuery),
     Alerts(AlertQuery),
     Learnings(LearningQuery),
+    Models(ModelQuery),
 }
 
 /// A change of the host's tables.

@@ -242,7 +242,7 @@ impl RunState {
 
     /// What a call turned out to be is what the task is from here on: later starts, its acceptance and its logs go by
     /// it. A recorded call was not decided again, so it raises nothing twice; the journal has no step of it.
-    async fn keep_risk(&mut self, found: Assessment) -> Result<(), RunError> {
+    pub(super) async fn keep_risk(&mut self, found: Assessment) -> Result<(), RunError> {
         if found.level <= self.risk.level {
             return Ok(());
         }
@@ -305,7 +305,7 @@ impl RunState {
         Ok((github, base.ok_or_else(|| GuestError::Denied("the task's payload names no repository".to_owned()))?))
     }
 
-    async fn intend(&mut self, made: &Made) -> Result<(), RunError> {
+    pub(super) async fn intend(&mut self, made: &Made) -> Result<(), RunError> {
         let (reply, durable) = oneshot::channel();
         let Made { position, call, began_at } = made.clone();
         self.send(Message::Intend { position, call, at: began_at, approval: None, reply: Some(reply) }).await?;

@@ -4,6 +4,7 @@
 
 mod analysis;
 mod figures;
+mod model;
 mod pages;
 mod payload;
 mod research;

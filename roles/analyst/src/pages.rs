@@ -6,6 +6,7 @@
 const EXCERPT_CHARS_MAX: usize = 500;
 const TITLE_CHARS_MAX: usize = 120;
 const SENTENCES_MAX: usize = 4;
+const TEXT_CHARS_MAX: usize = 8_000;
 /// Elements whose content nobody reads.
 const UNREAD: &[&str] = &["script", "style", "template", "noscript", "svg", "head", "nav", "footer"];
 
@@ -14,6 +15,8 @@ const UNREAD: &[&str] = &["script", "style", "template", "noscript", "svg", "hea
 pub struct Page {
     pub title: String,
     pub excerpt: String,
+    /// All of it that is to be read, up to a bound.
+    pub text: String,
 }
 
 /// Reads HTML, Markdown or plain text.
@@ -27,8 +30,8 @@ pub fn read(body: &[u8]) -> Page {
         (heading.map(str::to_owned), text.into_owned())
     };
     let title = harmless(&title.unwrap_or_default(), TITLE_CHARS_MAX);
-    let excerpt = sentences(&harmless(&plain, usize::MAX));
-    Page { title: if title.is_empty() { "untitled".to_owned() } else { title }, excerpt }
+    let text = harmless(&plain, TEXT_CHARS_MAX);
+    Page { title: if title.is_empty() { "untitled".to_owned() } else { title }, excerpt: sentences(&text), text }
 }
 
 /// The content of the first element of that name.
@@ -83,6 +86,17 @@ fn harmless(text: &str, chars_max: usize) -> String {
     words.collect::<Vec<_>>().join(" ").chars().take(chars_max).collect()
 }
 
+/// A text with no address but those that may be cited.
+pub fn citing(text: &str, urls: &[&str]) -> String {
+    let plain = |word: &str| {
+        let cited = word.trim_matches(|character| "()[]{}\"'.,;:!?".contains(character));
+        !word.contains("://") || urls.contains(&cited)
+    };
+    let spaced: String = text.chars().map(|it| if it.is_control() || is_unseen(it) { ' ' } else { it }).collect();
+    let words = spaced.split_whitespace().map(|word| if plain(word) { word } else { "(link)" });
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// Characters that hide or reorder others.
 fn is_unseen(character: char) -> bool {
     matches!(character,
@@ -116,7 +130,9 @@ mod tests {
     fn a_page_has_a_title_and_first_sentences() {
         let html = b"<!doctype html><html><head><title>A &amp; B</title><style>x{}</style></head>\
             <body><script>alert('no.')</script><h1>Head</h1><p>One. Two! Three? Four. Five.</p></body></html>";
-        assert_eq!(read(html), Page { title: "A & B".to_owned(), excerpt: "Head One. Two! Three? Four.".to_owned() });
+        let page = read(html);
+        assert_eq!((page.title.as_str(), page.excerpt.as_str()), ("A & B", "Head One. Two! Three? Four."));
+        assert_eq!(page.text, "Head One. Two! Three? Four. Five.");
         let text = read(b"# Notes\n\nPlain words. More.");
         assert_eq!((text.title.as_str(), text.excerpt.as_str()), ("Notes", "Notes Plain words. More."));
     }
@@ -126,6 +142,13 @@ mod tests {
         let page = read(b"# T\n\nSee https://evil.example/x and [a](http://b.example). <b>Bold</b>\x1b[31m `x`");
         assert!(!page.excerpt.contains("://") && !page.excerpt.contains(['<', '`', '\x1b']), "{page:?}");
         assert!(!read("a\u{202e}b".as_bytes()).excerpt.contains('\u{202e}'));
+    }
+
+    #[test]
+    fn only_sources_are_cited() {
+        let text = "It says so (https://a.example/x), not https://evil.example/?q=1 nor\nhttps://a.example/xy.";
+        let cited = citing(text, &["https://a.example/x"]);
+        assert_eq!(cited, "It says so (https://a.example/x), not (link) nor (link)");
     }
 
     #[test]

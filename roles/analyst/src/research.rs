@@ -2,14 +2,15 @@
 
 use juggernaut_guest::{Assignment, Error, Evidence, Failure, http_fetch, info, learnings, task, warn};
 
+use crate::model;
 use crate::pages::{self, Page};
 use crate::payload::Research;
 
 /// A source that was read.
-struct Source {
-    url: String,
-    step: u32,
-    page: Page,
+pub struct Source {
+    pub url: String,
+    pub step: u32,
+    pub page: Page,
 }
 
 pub fn run(task: &Assignment) -> Result<Evidence, Failure> {
@@ -31,7 +32,14 @@ pub fn run(task: &Assignment) -> Result<Evidence, Failure> {
     if sources.is_empty() {
         return Err(Failure::retriable("none of the sources could be read: ").because(problems.join("; ")));
     }
-    let summary = extract(&question.unwrap_or_else(|| task.title.clone()), &sources, urls.len());
+    let question = question.unwrap_or_else(|| task.title.clone());
+    let summary = match model::summarize(&question, &sources) {
+        Ok(summary) => summary,
+        Err(why) => {
+            info!("no model summarizes, so the sources are quoted: {why}");
+            extract(&question, &sources, urls.len())
+        }
+    };
     let steps: Vec<u32> = sources.iter().map(|source| source.step).collect();
     let claim = Evidence::cited_summary(summary, steps.clone());
     Ok(task.criteria.iter().fold(claim, |claim, criterion| claim.answer(criterion.number, steps.clone())))

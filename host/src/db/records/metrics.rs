@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use super::RecordError;
 use super::bounds::{looked, reading};
 use crate::db::Db;
-use crate::records::{Figures, Metric, MetricQuery, Refused};
+use crate::records::{Figures, Metric, MetricQuery, TaskBudget};
 use crate::task::TaskStatus;
 
 const ROWS_MAX: i64 = 500;
@@ -38,10 +38,8 @@ pub(super) async fn look(db: &Db, query: &MetricQuery) -> Result<Value, RecordEr
         Metric::Throughput => throughput(&mut tx, window).await,
         Metric::Errors => errors(&mut tx, window).await,
         Metric::Running => running(&mut tx).await,
-        metric @ (Metric::Cost | Metric::Budget) => {
-            let message = format!("{} can not be measured: this host keeps no account of models", metric.name());
-            return Err(Refused::Invalid(message).into());
-        }
+        Metric::Cost => cost(&mut tx, window).await,
+        Metric::Budget => budget(&mut tx, db.day_budget()).await,
     };
     Ok(json!(figures.map_err(looked)?))
 }
@@ -213,6 +211,48 @@ async fn running(tx: &mut PgConnection) -> Result<Figures, sqlx::Error> {
     Ok(figures(
         &["id", "task-type", "worker", "running-seconds"],
         rows.into_iter().map(|row| vec![row.id.to_string(), row.task_type, row.worker, decimal(row.seconds)]),
+    ))
+}
+
+/// A request whose answer never came counts for the cost that was reserved, and for no tokens.
+async fn cost(tx: &mut PgConnection, window: f64) -> Result<Figures, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select model, count(*) as "calls!", coalesce(sum(prompt_tokens), 0)::bigint as "prompt!",
+                  coalesce(sum(answer_tokens), 0)::bigint as "answer!",
+                  sum(coalesce(microdollars, microdollars_reserved))::bigint as "microdollars!"
+           from llm_usage
+           where day >= ((now() - make_interval(secs => $1)) at time zone 'utc')::date
+               and reserved_at >= now() - make_interval(secs => $1)
+           group by model order by 5 desc, model limit $2"#,
+        window,
+        ROWS_MAX,
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(figures(
+        &["model", "calls", "prompt-tokens", "answer-tokens", "cost-microdollars"],
+        rows.into_iter().map(|row| {
+            let counts = [row.calls, row.prompt, row.answer, row.microdollars].map(|count| count.to_string());
+            std::iter::once(row.model).chain(counts).collect()
+        }),
+    ))
+}
+
+/// Of today, by UTC, as the budget is.
+async fn budget(tx: &mut PgConnection, limits: TaskBudget) -> Result<Figures, sqlx::Error> {
+    let spent = sqlx::query!("select tokens, microdollars from llm_days where day = (now() at time zone 'utc')::date")
+        .fetch_optional(tx)
+        .await?;
+    let (tokens, microdollars) = spent.map_or((0, 0), |row| (row.tokens, row.microdollars));
+    let row = [
+        tokens.to_string(),
+        limits.tokens_max.to_string(),
+        microdollars.to_string(),
+        limits.microdollars_max.to_string(),
+    ];
+    Ok(figures(
+        &["spent-tokens", "limit-tokens", "spent-microdollars", "limit-microdollars"],
+        std::iter::once(row.to_vec()),
     ))
 }
 

@@ -10,6 +10,8 @@ mod github_read;
 mod github_write;
 mod http_fetch;
 mod learnings;
+mod llm;
+mod llm_ask;
 mod logs_read;
 mod merge_facts;
 mod merge_shown;
@@ -47,7 +49,7 @@ pub(super) fn link(linker: &mut Linker<RunState>, manifest: &Manifest) -> wasmti
             Interface::Scratch => host::scratch::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
             Interface::HttpFetch => host::http_fetch::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
             Interface::HttpSend => wasmtime::bail!("this host can not link {interface} yet"),
-            Interface::Llm => wasmtime::bail!("this host can not link {interface} yet"),
+            Interface::Llm => host::llm::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
             Interface::TasksRead => wasmtime::bail!("this host can not link {interface} yet"),
             Interface::TasksWrite => wasmtime::bail!("this host can not link {interface} yet"),
             Interface::Goals => wasmtime::bail!("this host can not link {interface} yet"),

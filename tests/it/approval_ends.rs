@@ -6,6 +6,7 @@ use juggernaut::task::{NewTask, Risk, TaskId, Treatment};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
+use crate::approval_people::person;
 use crate::approval_races::request;
 use crate::approvals::{merges, risky, waiting};
 use crate::audit::{agrees, count};
@@ -32,7 +33,7 @@ async fn an_approved_start_that_expires_is_asked_for_anew_whatever_the_task_wait
     db.sweep_approvals().await.unwrap();
     let query = "select id from approvals where state = 'requested'";
     let id = juggernaut::approval::ApprovalId(sqlx::query_scalar(query).fetch_one(pool).await.unwrap());
-    db.approve(id, "ann@example.org", None).await.unwrap();
+    db.approve(id, &person(&db, "ann@example.org").await, None).await.unwrap();
     assert_eq!(row(pool, second).await["status"], "suspended");
     execute(pool, "update approvals set expires_at = now()").await;
     assert_eq!(db.sweep_approvals().await.unwrap().expired, 1);

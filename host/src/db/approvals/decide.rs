@@ -3,37 +3,35 @@
 use serde_json::json;
 use sqlx::{PgConnection, Postgres, Transaction};
 
+use super::people::not_theirs;
 use super::{ApprovalDetail, Change, changed, record, views};
 use crate::approval::{ApprovalId, ApprovalState};
 use crate::audit::{Event, EventKind, short};
 use crate::db::logs::{LogEntry, append};
+use crate::db::tokens::Principal;
 use crate::db::{Db, DbError};
 use crate::task::{LogLevel, Risk, TaskId, TaskStatus};
 
 /// An approval and its task, both locked.
-struct Locked {
-    task: TaskId,
+pub(super) struct Locked {
+    pub(super) task: TaskId,
     attempt: i32,
     action: String,
-    risk: Risk,
+    pub(super) risk: Risk,
     state: ApprovalState,
     decided_by: Option<String>,
     in_time: bool,
     fits: bool,
     task_status: TaskStatus,
-    task_risk: Risk,
-    created_by: String,
+    pub(super) task_risk: Risk,
+    pub(super) created_by: String,
     blocked_by: i32,
 }
 
 impl Db {
     /// Approves what was asked for, and lets the task go on if nothing else of it waits.
-    pub async fn approve(
-        &self,
-        id: ApprovalId,
-        principal: &str,
-        note: Option<&str>,
-    ) -> Result<ApprovalDetail, DbError> {
+    pub async fn approve(&self, id: ApprovalId, by: &Principal, note: Option<&str>) -> Result<ApprovalDetail, DbError> {
+        let principal = by.name.as_str();
         let mut tx = self.begin_audited().await?;
         let locked = lock(&mut tx, id).await?;
         open(id, &locked, "approved")?;
@@ -44,7 +42,7 @@ impl Db {
             tx.commit(events).await?;
             return Err(DbError::ApprovalVoid { id, why });
         }
-        let refused = not_theirs(&mut tx, &locked, principal).await?;
+        let refused = not_theirs(&mut tx, &locked, by).await?;
         let solo = match refused {
             None => false,
             Some(_) if self.approval_rules().solo => true,
@@ -132,36 +130,6 @@ fn void(locked: &Locked) -> Option<String> {
         return Some("the task was changed after it was asked for; it is asked for anew".to_owned());
     }
     None
-}
-
-/// Names that differ in case alone are one person's: whoever has both must not approve what they asked for.
-fn is_same_person(left: &str, right: &str) -> bool {
-    left.to_lowercase() == right.to_lowercase()
-}
-
-/// Why somebody who may approve may not approve this.
-async fn not_theirs(
-    tx: &mut Transaction<'_, Postgres>,
-    locked: &Locked,
-    principal: &str,
-) -> Result<Option<String>, DbError> {
-    if is_same_person(&locked.created_by, principal) {
-        return Ok(Some(format!("{principal} created this task, so somebody else has to approve it")));
-    }
-    if locked.risk.max(locked.task_risk) != Risk::Critical {
-        return Ok(None);
-    }
-    let other = sqlx::query_scalar!(
-        r#"select action from approvals
-           where task_id = $1 and lower(decided_by) = lower($2) and state in ('approved', 'consumed') limit 1"#,
-        locked.task.0,
-        principal,
-    )
-    .fetch_optional(&mut **tx)
-    .await?;
-    Ok(other.map(|action| {
-        format!("{principal} approved {action} of this critical task already, so somebody else has to approve this")
-    }))
 }
 
 fn change<'a>(

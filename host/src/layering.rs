@@ -42,6 +42,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "policy",
             "manifest",
             "journal",
+            "approval",
             "audit",
             "task",
             "repo",

@@ -149,6 +149,7 @@ impl<'a> Real<'a> {
             role: "executor",
             component_sha256: &[0; 32],
             manifest_sha256: &[0; 32],
+            versions_sha256: &[0; 32],
         };
         let claims = self.db.claim_tasks(&request, &mut QueuePosition::default()).await.unwrap();
         let Some(claim) = claims.first() else { return Outcome::Refused };

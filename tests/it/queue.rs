@@ -33,6 +33,7 @@ async fn claim_as(db: &Db, worker: &str, types: &[&str], tasks_max: u32) -> Vec<
         role: "executor",
         component_sha256: &[0; 32],
         manifest_sha256: &[0; 32],
+        versions_sha256: &[0; 32],
     };
     db.claim_tasks(&request, &mut QueuePosition::default()).await.unwrap()
 }
@@ -207,6 +208,7 @@ async fn what_is_put_back_is_found_again() {
         role: "executor",
         component_sha256: &[0; 32],
         manifest_sha256: &[0; 32],
+        versions_sha256: &[0; 32],
     };
     let mut position = QueuePosition::default();
     let first = db.claim_tasks(&request, &mut position).await.unwrap();

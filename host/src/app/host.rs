@@ -13,6 +13,8 @@ use tracing::{info, warn};
 
 use super::roles::Pinning;
 use super::{audit, policies, roles, secrets, sweeper, wakeups};
+use crate::approval::Versions;
+use crate::audit::Event;
 use crate::config::{
     ApprovalConfig, AuditConfig, AuditKey, DatabaseConfig, EgressSettings, GitHubSettings, WorkerConfig,
 };
@@ -261,8 +263,12 @@ async fn start_workers(
             None => WorkerId(info.name.to_uppercase()),
         };
         let authority = Arc::new(Authority::new(Arc::clone(policies), Arc::clone(&role.manifest))?);
-        let task_types = claimable(&authority);
-        let id = db.register_worker(&name, &info.worker_type, &task_types, host).await?;
+        let (task_types, decisions) = claimable(&authority, &name);
+        db.record(decisions).await?;
+        let versions =
+            Versions { component: role.component_sha256, manifest: role.manifest.sha256, policy: policies.digest() };
+        let versions_sha256 = versions.digest();
+        let id = db.register_worker(&name, &info.worker_type, &task_types, host, &versions_sha256).await?;
         workers.push(Arc::new(Worker {
             db: db.clone(),
             sandbox: Arc::clone(sandbox),
@@ -270,6 +276,7 @@ async fn start_workers(
             role,
             authority,
             task_types,
+            versions_sha256,
             settings: WorkerSettings {
                 concurrency: config.concurrency,
                 lease: config.lease,

@@ -5,7 +5,7 @@ use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::people::not_theirs;
 use super::{ApprovalDetail, Change, changed, record, views};
-use crate::approval::{ApprovalId, ApprovalState};
+use crate::approval::{ApprovalId, ApprovalKind, ApprovalState};
 use crate::audit::{Event, EventKind, short};
 use crate::db::logs::{LogEntry, append};
 use crate::db::tokens::Principal;
@@ -17,6 +17,7 @@ pub(super) struct Locked {
     pub(super) task: TaskId,
     attempt: i32,
     action: String,
+    kind: ApprovalKind,
     pub(super) risk: Risk,
     state: ApprovalState,
     decided_by: Option<String>,
@@ -51,6 +52,9 @@ impl Db {
         set_decision(&mut tx, id, ApprovalState::Approved, principal, note, solo).await?;
         let why = if solo { "in solo mode" } else { "" };
         record(&mut tx, &change(id, &locked, ApprovalState::Approved, Some(principal), solo, why)).await?;
+        if locked.kind == ApprovalKind::Start {
+            bind_versions(&mut tx, locked.task).await?;
+        }
         let went_on = go_on(&mut tx, &locked).await?;
         let detail = views::detail(&mut tx, id, self.approval_rules().solo).await?;
         let mut events = changed(&mut tx, &[locked.task.0]).await?;
@@ -92,7 +96,7 @@ async fn lock(tx: &mut Transaction<'_, Postgres>, id: ApprovalId) -> Result<Lock
     // A statement of its own: its snapshot is from after the wait for the lock.
     let locked = sqlx::query_as!(
         Locked,
-        r#"select a.task_id as "task: TaskId", a.attempt, a.action,
+        r#"select a.task_id as "task: TaskId", a.attempt, a.action, a.kind as "kind: ApprovalKind",
                a.risk as "risk: Risk", a.state as "state: ApprovalState", a.decided_by,
                a.expires_at > clock_timestamp() as "in_time!",
                (a.kind <> 'start' or a.digest = task_start_digest(t)) as "fits!",
@@ -169,6 +173,14 @@ async fn set_decision(
     )
     .execute(&mut *tx)
     .await?;
+    Ok(())
+}
+
+/// A start is approved for what would run the task now. Where nobody could, it is asked for anew once somebody can.
+async fn bind_versions(tx: &mut PgConnection, task: TaskId) -> Result<(), DbError> {
+    sqlx::query!("update governance_tasks as t set start_versions = task_versions(t) where id = $1", task.0)
+        .execute(&mut *tx)
+        .await?;
     Ok(())
 }
 

@@ -264,6 +264,7 @@ impl Arguments<'_> {
             repository: self.repository()?,
             number: self.given.get("number").and_then(Value::as_u64).unwrap_or(1),
             head_sha: self.sha("head_sha")?,
+            message: String::new(),
         };
         let head = json!(action.head_sha);
         let text = |key: &str, default: String| match self.fact(key) {

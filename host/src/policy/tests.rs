@@ -143,7 +143,12 @@ fn what_runs_with_authority_elsewhere_is_never_written() {
 }
 
 fn merge() -> MergePullRequest {
-    MergePullRequest { repository: Repository::parse("demo/sample").unwrap(), number: 1, head_sha: sha('b') }
+    MergePullRequest {
+        repository: Repository::parse("demo/sample").unwrap(),
+        number: 1,
+        head_sha: sha('b'),
+        message: String::new(),
+    }
 }
 
 #[test]

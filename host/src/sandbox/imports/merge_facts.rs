@@ -263,7 +263,8 @@ mod tests {
     fn what_is_shown_is_what_was_judged() {
         let sha = |digit: &str| Sha::parse(&digit.repeat(40)).unwrap();
         let repository = Repository::parse("demo/sample").unwrap();
-        let judged = MergePullRequest { repository: repository.clone(), number: 1, head_sha: sha("a") };
+        let judged =
+            MergePullRequest { repository: repository.clone(), number: 1, head_sha: sha("a"), message: String::new() };
         let seen = |head: &str, base: &str| PullRequest {
             number: 1,
             state: PullRequestState::Open,

@@ -55,6 +55,7 @@ fn decisions(bench: &mut Criterion) {
         files_removed: 0,
         gone: vec![],
         contents: vec![],
+        unread: vec![],
     };
     bench.bench_function("merge_of_high_risk", |bench| {
         bench.iter(|| scope.merge(black_box(merge.clone()), &facts).expect("permitted").needs.expect("a person"));

@@ -297,6 +297,7 @@ impl Arguments<'_> {
             contents: (contents.into_iter().flatten())
                 .map(|(path, text)| (path.clone(), text.as_str().unwrap_or_default().as_bytes().to_vec()))
                 .collect(),
+            unread: list("unread", json!([]))?,
         };
         Ok((action, facts))
     }

@@ -71,7 +71,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("http", &["db", "policy", "journal", "approval", "audit", "task", "repo"]),
     ("localdb", &[]),
     // What the worker and `evidence verify` ask of the world.
-    ("verification", &["db", "evidence", "github", "task", "repo"]),
+    ("verification", &["db", "evidence", "github", "egress", "policy", "task", "repo", "web"]),
     // All SQL. `config` for how the database is reached.
     ("db", &["evidence", "policy", "journal", "approval", "audit", "task", "repo", "text", "config", "crash"]),
     // Never db, http or worker: what a run writes down leaves by channel.

@@ -226,7 +226,8 @@ fn claimable(authority: &Authority) -> Vec<String> {
     role.task_types.iter().filter(may).cloned().collect()
 }
 
-fn web(settings: EgressSettings) -> Result<WebClient> {
+/// The client of the web, with its guard.
+pub fn web(settings: EgressSettings) -> Result<WebClient> {
     let EgressSettings { loopback_allowed } = settings;
     if loopback_allowed {
         warn!("JUGGERNAUT_EGRESS_LOOPBACK=allow: roles may fetch from this machine; never set it on a server");

@@ -18,6 +18,7 @@ mod verification;
 pub use document::{DocumentEvidence, DocumentPlace};
 pub use judge::judge;
 pub use merge::MergeEvidence;
+pub use observed::hosts_of;
 pub use recheck::{Holding, WorldNow, recheck};
 pub use report::text;
 pub use research::{CitationEvidence, Source};

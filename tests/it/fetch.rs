@@ -30,7 +30,7 @@ impl Web {
         let (log, shown) = (Arc::clone(&asked), Arc::clone(&page));
         background().spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                tokio::spawn(serve(socket, Arc::clone(&log)));
+                tokio::spawn(serve(socket, Arc::clone(&log), Arc::clone(&shown)));
             }
         });
         Self { address, asked, page }
@@ -259,10 +259,17 @@ async fn redirects_lead_nowhere_that_is_not_granted() {
         (to("/open/to?/open/to?/open/to?/open/to?/open/to?/open/a"), "invalid", "more than 5 times"),
     ];
     let fetches: Vec<_> = cases.iter().map(|(fetch, ..)| fetch.clone()).collect();
-    let (_, said) = fetch(&host, &fetches).await;
+    let (id, said) = fetch(&host, &fetches).await;
     for ((fetch, kind, part), said) in cases.iter().zip(&said) {
         assert!(said.starts_with(kind) && said.contains(part), "{fetch}: {said}");
     }
+    // What was allowed as it was asked for, and denied where it led, is on record as both.
+    let query = "select details ->> 'verdict' from audit_log where kind = 'policy_decision' and task_id = $1::uuid
+                 and details ->> 'call' = 'http-fetch.fetch'";
+    let verdicts: Vec<String> = sqlx::query_scalar(query).bind(&id).fetch_all(&host.db()).await.unwrap();
+    let of = |verdict: &str| verdicts.iter().filter(|it| *it == verdict).count();
+    let denied = cases.iter().filter(|(_, kind, _)| *kind == "denied").count();
+    assert_eq!((of("allowed"), of("denied")), (host.steps(&id).await.len(), denied), "{verdicts:?}");
     assert!(other.asked().is_empty());
     assert!(web.asked().iter().all(|line| line.starts_with("GET /open/")), "{:?}", web.asked());
 }

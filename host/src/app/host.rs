@@ -18,6 +18,7 @@ use crate::audit::Event;
 use crate::config::{
     ApprovalConfig, AuditConfig, AuditKey, DatabaseConfig, EgressSettings, GitHubSettings, WorkerConfig,
 };
+use crate::db::decisions::decision;
 use crate::db::wakeups::Wake;
 use crate::db::{Db, Readiness};
 use crate::egress::{Guard, Loopback, WebClient};
@@ -213,17 +214,21 @@ pub fn github(settings: &GitHubSettings) -> Result<Option<GitHub>> {
     Ok(Some(GitHub::new(config).context("the GitHub client can not be made")?))
 }
 
-/// What policy lets a role claim of what its manifest names.
-fn claimable(authority: &Authority) -> Vec<String> {
+/// What policy lets a role claim of what its manifest names, and what it said of each, for the record.
+fn claimable(authority: &Authority, worker: &WorkerId) -> (Vec<String>, Vec<Event>) {
     let role = &authority.manifest.role;
-    let may = |task_type: &&String| match authority.may_claim(task_type) {
-        Ok(_) => true,
-        Err(denied) => {
-            warn!(role = role.name, task_type, %denied, "policy keeps the role from a task type of its manifest");
-            false
+    let (mut allowed, mut decisions) = (Vec::new(), Vec::new());
+    for task_type in &role.task_types {
+        let decided = authority.may_claim(task_type);
+        decisions.push(decision(&worker.0, &format!("task.claim {task_type}"), &decided));
+        match decided {
+            Ok(_) => allowed.push(task_type.clone()),
+            Err(denied) => {
+                warn!(role = role.name, task_type, %denied, "policy keeps the role from a task type of its manifest");
+            }
         }
-    };
-    role.task_types.iter().filter(may).cloned().collect()
+    }
+    (allowed, decisions)
 }
 
 /// The client of the web, with its guard.

@@ -47,6 +47,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "manifest",
             "schedule",
             "journal",
+            "approval",
             "audit",
             "records",
             "task",
@@ -78,7 +79,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("http", &["db", "policy", "schedule", "journal", "approval", "audit", "chart", "records", "task", "repo"]),
     ("localdb", &[]),
     // What the worker and `evidence verify` ask of the world.
-    ("verification", &["db", "evidence", "github", "task", "repo"]),
+    ("verification", &["db", "evidence", "github", "egress", "policy", "task", "repo", "web"]),
     // Tells people of alerts.
     ("notifier", &["db", "egress", "journal", "task", "web", "text"]),
     // All SQL. `config` for how the database is reached.

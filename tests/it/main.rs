@@ -8,6 +8,7 @@ use juggernaut_tests as support;
 
 mod api;
 mod approval_ends;
+mod approval_people;
 mod approval_races;
 mod approvals;
 mod audit;

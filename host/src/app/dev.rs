@@ -22,7 +22,7 @@ use crate::config::{
     ModelSettings, WebhookConfig, WorkerConfig,
 };
 use crate::db::Db;
-use crate::db::tokens::{TokenRole, new_secret};
+use crate::db::tokens::{Maker, TokenRole, new_secret};
 use crate::localdb::LocalDb;
 use crate::task::TaskId;
 
@@ -227,7 +227,7 @@ fn free_address() -> SocketAddr {
 /// A new token at each start; the one before is revoked.
 async fn write_client_file(db: &Db, path: &Path, address: SocketAddr) -> Result<()> {
     db.revoke_tokens_of(PRINCIPAL).await?;
-    let (_, secret) = db.create_token(PRINCIPAL, TokenRole::Admin, None, PRINCIPAL).await?;
+    let (_, secret) = db.create_token(PRINCIPAL, TokenRole::Admin, None, Maker::Database(PRINCIPAL)).await?;
     let secret = secret.expose_secret();
     let text = format!(
         "# Written by `juggernaut dev`; the command line finds it by itself.\nurl = \"http://{address}\"\n\

@@ -13,10 +13,13 @@ use tracing::{error, info, warn};
 
 use super::roles::Pinning;
 use super::{alerts, audit, policies, roles, schedules, secrets, sweeper, wakeups};
+use crate::approval::Versions;
+use crate::audit::Event;
 use crate::config::{
     ApprovalConfig, AuditConfig, AuditKey, DatabaseConfig, EgressSettings, GitHubSettings, ModelSettings, WebhookConfig,
     WorkerConfig,
 };
+use crate::db::decisions::decision;
 use crate::db::wakeups::Wake;
 use crate::db::{Db, Readiness};
 use crate::egress::{Guard, Loopback, WebClient};
@@ -289,17 +292,21 @@ pub fn github(settings: &GitHubSettings) -> Result<Option<GitHub>> {
     Ok(Some(GitHub::new(config).context("the GitHub client can not be made")?))
 }
 
-/// What policy lets a role claim of what its manifest names.
-fn claimable(authority: &Authority) -> Vec<String> {
+/// What policy lets a role claim of what its manifest names, and what it said of each, for the record.
+fn claimable(authority: &Authority, worker: &WorkerId) -> (Vec<String>, Vec<Event>) {
     let role = &authority.manifest.role;
-    let may = |task_type: &&String| match authority.may_claim(task_type) {
-        Ok(_) => true,
-        Err(denied) => {
-            warn!(role = role.name, task_type, %denied, "policy keeps the role from a task type of its manifest");
-            false
+    let (mut allowed, mut decisions) = (Vec::new(), Vec::new());
+    for task_type in &role.task_types {
+        let decided = authority.may_claim(task_type);
+        decisions.push(decision(&worker.0, &format!("task.claim {task_type}"), &decided));
+        match decided {
+            Ok(_) => allowed.push(task_type.clone()),
+            Err(denied) => {
+                warn!(role = role.name, task_type, %denied, "policy keeps the role from a task type of its manifest");
+            }
         }
-    };
-    role.task_types.iter().filter(may).cloned().collect()
+    }
+    (allowed, decisions)
 }
 
 /// The client, where a key is configured.
@@ -310,7 +317,8 @@ fn models(settings: &ModelSettings) -> Result<Option<Models>> {
     Models::new(settings, USER_AGENT).map_err(anyhow::Error::msg)
 }
 
-fn web(settings: EgressSettings) -> Result<WebClient> {
+/// The client of the web, with its guard.
+pub fn web(settings: EgressSettings) -> Result<WebClient> {
     let EgressSettings { loopback_allowed } = settings;
     if loopback_allowed {
         warn!("JUGGERNAUT_EGRESS_LOOPBACK=allow: roles may fetch from this machine; never set it on a server");
@@ -351,8 +359,12 @@ async fn start_workers(
             None => WorkerId(info.name.to_uppercase()),
         };
         let authority = Arc::new(Authority::new(Arc::clone(policies), Arc::clone(&role.manifest))?);
-        let task_types = claimable(&authority);
-        let id = db.register_worker(&name, &info.worker_type, &task_types, host).await?;
+        let (task_types, decisions) = claimable(&authority, &name);
+        db.record(decisions).await?;
+        let versions =
+            Versions { component: role.component_sha256, manifest: role.manifest.sha256, policy: policies.digest() };
+        let versions_sha256 = versions.digest();
+        let id = db.register_worker(&name, &info.worker_type, &task_types, host, &versions_sha256).await?;
         workers.push(Arc::new(Worker {
             db: db.clone(),
             sandbox: Arc::clone(sandbox),
@@ -360,6 +372,7 @@ async fn start_workers(
             role,
             authority,
             task_types,
+            versions_sha256,
             settings: WorkerSettings {
                 concurrency: config.concurrency,
                 lease: config.lease,

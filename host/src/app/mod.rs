@@ -26,7 +26,7 @@ pub use alerts::test_notification;
 pub use audit::new_audit_seed;
 pub use component::{build as build_component, clear as clear_folder, stage as stage_role};
 pub use dev::{DevHost, DevSettings};
-pub use host::{Host, HostSettings, github};
+pub use host::{Host, HostSettings, github, web};
 pub use lock::{check_lock, lock_roles};
 pub use policies::{Tested, explain_call, not_in_force, test_cases, validated};
 pub use replay::{Replay, Replayed, Verdict, replay};

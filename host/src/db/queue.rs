@@ -37,6 +37,8 @@ pub struct ClaimRequest<'a> {
     pub role: &'a str,
     pub component_sha256: &'a [u8; 32],
     pub manifest_sha256: &'a [u8; 32],
+    /// Of both and the policies: a task whose start was approved begins only with what it was approved for.
+    pub versions_sha256: &'a [u8; 32],
 }
 
 /// A task that is this worker's until the lease runs out, and the attempt that begins or goes on with it.
@@ -174,6 +176,7 @@ impl Db {
             request.component_sha256.as_slice(),
             request.manifest_sha256.as_slice(),
             &ranks,
+            request.versions_sha256.as_slice(),
         )
         .fetch_all(&mut **tx)
         .await?;

@@ -14,6 +14,7 @@ use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
 use super::approval::Shown;
+use super::decisions::Failed;
 use super::determinism;
 pub(super) use super::errors::{CallError, Finding, GuestError};
 use super::late::Late;
@@ -111,7 +112,7 @@ impl RunState {
     ) -> Result<T, CallError>
     where
         T: Serialize + DeserializeOwned + Send + 'static,
-        E: Into<GuestError> + Send + 'static,
+        E: Failed,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
         let (call, leak) = self.screen(call, &[]);
@@ -126,7 +127,11 @@ impl RunState {
         self.decided(position, &call, &allowed).await?;
         let result = match allowed.map_err(GuestError::from).and_then(|_| act(&self.services)) {
             Err(refused) => Err(refused),
-            Ok(acting) => self.outside(acting).await?.map_err(Into::into),
+            Ok(acting) => {
+                let acted = self.outside(acting).await?;
+                self.denied_outside(position, &call, &acted).await?;
+                acted.map_err(Into::into)
+            }
         };
         let at = determinism::now();
         self.clock.move_to(at);

@@ -16,8 +16,8 @@ use super::{alerts, audit, policies, roles, schedules, secrets, sweeper, wakeups
 use crate::approval::Versions;
 use crate::audit::Event;
 use crate::config::{
-    ApprovalConfig, AuditConfig, AuditKey, DatabaseConfig, EgressSettings, GitHubSettings, ModelSettings, WebhookConfig,
-    WorkerConfig,
+    ApprovalConfig, AuditConfig, AuditKey, DatabaseConfig, EgressSettings, GitHubSettings, ModelSettings,
+    WebhookConfig, WorkerConfig,
 };
 use crate::db::decisions::decision;
 use crate::db::wakeups::Wake;

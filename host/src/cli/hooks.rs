@@ -11,8 +11,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::output::note;
 use crate::app::{DevHost, DevSettings, Host, HostSettings, Pinning};
 use crate::config::{
-    ApprovalConfig, AuditKey, CheckpointSchedule, DatabaseConfig, EgressSettings, HostConfig, ModelSettings, WebhookConfig,
-    WorkerConfig,
+    ApprovalConfig, AuditKey, CheckpointSchedule, DatabaseConfig, EgressSettings, HostConfig, ModelSettings,
+    WebhookConfig, WorkerConfig,
 };
 use crate::{crash, localdb};
 

@@ -20,6 +20,7 @@ use time::OffsetDateTime;
 use tokio::runtime::{Builder, Runtime};
 use uuid::Uuid;
 
+use crate::approval_people::person;
 use crate::approval_races::request;
 use crate::audit::{agrees, is_true};
 use crate::model::{End, Model, Op, Outcome, Who};
@@ -118,7 +119,7 @@ impl<'a> Real<'a> {
             Op::Approve | Op::Deny => {
                 let Some(approval) = self.approval else { return Outcome::Refused };
                 return refused(match op {
-                    Op::Approve => db.approve(approval, "ann@example.org", None).await,
+                    Op::Approve => db.approve(approval, &person(db, "ann@example.org").await, None).await,
                     _ => db.deny(approval, "ann@example.org", "no").await,
                 });
             }
@@ -148,6 +149,7 @@ impl<'a> Real<'a> {
             role: "executor",
             component_sha256: &[0; 32],
             manifest_sha256: &[0; 32],
+            versions_sha256: &[0; 32],
         };
         let claims = self.db.claim_tasks(&request, &mut QueuePosition::default()).await.unwrap();
         let Some(claim) = claims.first() else { return Outcome::Refused };

@@ -44,6 +44,7 @@ pub(crate) async fn claim_on(
         role: "executor",
         component_sha256: &[0; 32],
         manifest_sha256: &[0; 32],
+        versions_sha256: &[0; 32],
     };
     db.claim_tasks(&request, position).await.unwrap()
 }

@@ -11,15 +11,12 @@ use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 
-use super::{policies, roles};
+use super::{offline, policies, roles};
 use crate::db::Db;
 use crate::db::replay::{RecordedAttempt, RecordedEnd};
-use crate::egress::{Guard, Loopback, WebClient};
-use crate::journal::Message;
 use crate::manifest::{self, Manifest};
 use crate::policy::Authority;
-use crate::sandbox::{LoadedRole, RoleFiles, RunEnd, RunError, RunInput, RunMode, Sandbox, SandboxConfig, Services};
-use crate::secrets::Scanner;
+use crate::sandbox::{LoadedRole, RoleFiles, RunEnd, RunError, RunInput, RunMode, Sandbox, SandboxConfig};
 use crate::task::{Attempt, TaskId};
 
 /// Messages from the run that may wait.
@@ -82,10 +79,7 @@ pub async fn replay(db: &Db, wanted: &Replay<'_>) -> Result<Replayed> {
     let role = Arc::new(LoadedRole::load(&sandbox, files)?);
     let policies = Arc::new(policies::validated(wanted.policies_dir)?);
     let authority = Arc::new(Authority::new(policies, Arc::clone(&role.manifest))?);
-    let web = WebClient::new(Guard::new(Loopback::Refused), "juggernaut-replay")?;
-    // Nothing acts, so nothing comes late.
-    let (alerts, _) = mpsc::channel(1);
-    let services = Services { github: None, web, secrets: Arc::new(Scanner::new(&[])), alerts };
+    let services = offline::services("juggernaut-replay")?;
     let (sender, messages) = mpsc::channel(MESSAGES_MAX);
     let (_until, act_until) = watch::channel(Instant::now() + FOREVER);
     let recorded_calls = steps.len();
@@ -100,7 +94,7 @@ pub async fn replay(db: &Db, wanted: &Replay<'_>) -> Result<Replayed> {
         act_until,
         mode: RunMode::Replay,
     };
-    let (end, log) = tokio::join!(sandbox.run(&role, &services, input), listen(messages));
+    let (end, log) = tokio::join!(sandbox.run(&role, &services, input), offline::listen(messages));
     let (verdict, what) = compare(&recorded, end);
     Ok(Replayed {
         task: wanted.task,
@@ -143,17 +137,6 @@ fn of_role(folder: &Path, role: &str) -> Result<Manifest> {
     manifests.remove(role).with_context(|| {
         format!("{} holds no role `{role}`; name the folder with --roles, or a file with --component", folder.display())
     })
-}
-
-/// What the role says; there is nothing else that a replay could send.
-async fn listen(mut messages: mpsc::Receiver<Message>) -> Vec<String> {
-    let mut said = Vec::new();
-    while let Some(message) = messages.recv().await {
-        if let Message::Log(line) = message {
-            said.push(line.message);
-        }
-    }
-    said
 }
 
 fn compare(recorded: &RecordedAttempt, end: Result<RunEnd, RunError>) -> (Verdict, String) {

@@ -1,7 +1,7 @@
 -- $1 task types, $2 whom the task is meant for ('' for anybody), $3 priorities, $4 and $5 where the search begins
 -- (created_at and id of the place before it), all five of the same length; $6 most tasks, $7 worker id, $8 lease in
 -- seconds, $9 role, $10 and $11 digests of its component and manifest, $12 who comes first within a turn, one for each
--- of the first five.
+-- of the first five; $13 digest of component, manifest and policies.
 -- One index scan for each type, addressee and priority, each ordered and cut off, so that the cost does not grow with the
 -- queue.
 with wanted as (
@@ -23,6 +23,8 @@ with wanted as (
                 and not t.requires_approval
                 and (t.deadline_at is null or t.deadline_at > now())
                 and (t.risk <> 'critical' or task_start_approved(t))
+                -- What somebody approved begins with what they approved it for; the sweeper asks anew where nobody has that.
+                and (t.start_versions is null or $13 = any (t.start_versions))
             order by t.claim_order, t.id
             limit $6
             for update skip locked
@@ -103,6 +105,7 @@ select
     c.attempt as "attempt!",
     c.attempts_max as "attempts_max!",
     c.error_message,
+    c.goal_id,
     c.lease as "lease!",
     c.created_at as "created_at!",
     c.requested_worker,

@@ -1,6 +1,7 @@
 //! What can go wrong in the database, as far as a caller can act on it.
 
 use crate::approval::{ApprovalId, ApprovalState};
+use crate::schedule::InvalidSchedule;
 use crate::task::{TaskId, TaskStatus};
 
 /// Why the database did not do what was asked.
@@ -35,8 +36,21 @@ pub enum DbError {
     AmbiguousToken(String),
     #[error("no alert has the id {0}")]
     UnknownAlert(uuid::Uuid),
+    #[error("no report has the id {0}")]
+    UnknownReport(uuid::Uuid),
     #[error("alert {0} is resolved already; if it happens again, that is a new alert")]
     SettledAlert(uuid::Uuid),
+    #[error("no schedule has the id or name {0:?}")]
+    UnknownSchedule(String),
+    #[error("there is a schedule {0:?} already; choose another name, or delete that one first")]
+    ScheduleExists(String),
+    #[error("there are {0} schedules, which is the limit; delete one first")]
+    SchedulesFull(i64),
+    #[error("the host keeps the schedule {0:?} itself and would make it again; pause it instead")]
+    ScheduleKept(String),
+    /// Of a schedule that the host keeps.
+    #[error("the schedule is refused: {0}")]
+    InvalidSchedule(#[from] InvalidSchedule),
     #[error("the migrations can not be applied: {0}")]
     Migration(String),
     /// It does not answer now; the same request may succeed later.

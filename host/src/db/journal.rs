@@ -108,11 +108,13 @@ impl Db {
         risk.ok_or(DbError::UnknownTask(task))
     }
 
-    /// The mutation of the attempt that began and whose end is not known, if there is one.
+    /// The mutation of the attempt that began and whose end is not known, if there is one. A question to a model changes
+    /// nothing but what is spent, and that is known: nothing has to be found out before another attempt.
     pub async fn unsettled_step(&self, task: TaskId, attempt: Attempt) -> Result<Option<Unsettled>, DbError> {
         let found = sqlx::query!(
             r#"select position, interface, function, arguments as "arguments: Value" from task_steps
                where task_id = $1 and attempt = $2 and effect = 'write' and state = 'intended'
+                   and interface <> 'llm'
                order by position desc limit 1"#,
             task.0,
             attempt.0,

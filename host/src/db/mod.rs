@@ -16,12 +16,18 @@ pub mod completed;
 pub mod decisions;
 mod error;
 pub mod journal;
+pub mod learnings;
 pub mod logs;
+pub mod models;
+pub mod notices;
 pub mod outcomes;
 pub mod queue;
+mod records;
 pub mod registry;
 pub mod replay;
+pub mod reports;
 pub mod request_keys;
+pub mod schedules;
 pub mod steps;
 pub mod sweep;
 pub mod task_types;
@@ -40,7 +46,7 @@ use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, PgConnection, PgPool};
 
-use crate::config::{ApprovalConfig, DatabaseConfig};
+use crate::config::{ApprovalConfig, DatabaseConfig, ModelBudget};
 use crate::task::HostId;
 use audit::Ledger;
 
@@ -68,6 +74,7 @@ pub struct Db {
     pool: PgPool,
     engine: PgPool,
     approvals: ApprovalConfig,
+    models: ModelBudget,
     ledger: Arc<Ledger>,
 }
 
@@ -106,13 +113,20 @@ impl Db {
     /// All of it over one pool.
     pub fn from_pool(pool: PgPool) -> Self {
         let ledger = Arc::new(Ledger::new(HostId::generate(), None));
-        Self { engine: pool.clone(), pool, approvals: ApprovalConfig::default(), ledger }
+        let (approvals, models) = (ApprovalConfig::default(), ModelBudget::default());
+        Self { engine: pool.clone(), pool, approvals, models, ledger }
     }
 
     /// The same, with this host's rules for approvals.
     #[must_use]
     pub fn with_approvals(self, approvals: ApprovalConfig) -> Self {
         Self { approvals, ..self }
+    }
+
+    /// The same, with this host's budget for language models.
+    #[must_use]
+    pub fn with_model_budget(self, models: ModelBudget) -> Self {
+        Self { models, ..self }
     }
 
     pub fn approval_rules(&self) -> ApprovalConfig {

@@ -13,7 +13,9 @@ use uuid::Uuid;
 
 use super::{Db, DbError, approvals};
 use crate::audit::{Event, EventKind};
-use crate::task::{Attempt, Criterion, EvidenceKind, Lease, Priority, Risk, Task, TaskId, TaskStatus, WorkerId};
+use crate::task::{
+    Attempt, Criterion, EvidenceKind, GoalId, Lease, Priority, Risk, Task, TaskId, TaskStatus, WorkerId,
+};
 
 /// How often a worker that claims from a long queue looks at it from its beginning. In between it goes on where it
 /// stood: what it claimed stays in the index as dead entries until the next vacuum, and each claim would walk past all
@@ -35,6 +37,8 @@ pub struct ClaimRequest<'a> {
     pub role: &'a str,
     pub component_sha256: &'a [u8; 32],
     pub manifest_sha256: &'a [u8; 32],
+    /// Of both and the policies: a task whose start was approved begins only with what it was approved for.
+    pub versions_sha256: &'a [u8; 32],
 }
 
 /// A task that is this worker's until the lease runs out, and the attempt that begins or goes on with it.
@@ -172,6 +176,7 @@ impl Db {
             request.component_sha256.as_slice(),
             request.manifest_sha256.as_slice(),
             &ranks,
+            request.versions_sha256.as_slice(),
         )
         .fetch_all(&mut **tx)
         .await?;
@@ -216,6 +221,7 @@ impl Db {
                     attempt: Attempt(row.attempt),
                     attempts_max: u32::try_from(row.attempts_max).unwrap_or(1),
                     last_error: row.error_message,
+                    goal: row.goal_id.map(GoalId),
                 },
             };
             position.reach(&claim.task, addressee, created_at);

@@ -264,6 +264,9 @@ pub(super) struct ClosedPullRequest {
 pub(super) struct MergeRequest<'a> {
     pub(super) merge_method: &'static str,
     pub(super) sha: &'a Sha,
+    pub(super) commit_title: &'a str,
+    /// Without one GitHub would write its own.
+    pub(super) commit_message: &'a str,
 }
 
 #[derive(Debug, Deserialize)]

@@ -67,10 +67,11 @@ impl GitHub {
 
     /// Squash-merges exactly the commit that was judged; a head that moved on is a `Conflict`.
     pub async fn merge(&self, grant: Granted<MergePullRequest>) -> Result<Merged, GitHubError> {
-        let MergePullRequest { repository, number, head_sha } = grant.into_action();
+        let MergePullRequest { repository, number, head_sha, message } = grant.into_action();
         let url = self.repo_url(&repository, ["pulls", &number.to_string(), "merge"]);
         let call = self.transport.call(&Method::PUT, &url);
-        let body = MergeRequest { merge_method: "squash", sha: &head_sha };
+        let (commit_title, commit_message) = message.split_once("\n\n").unwrap_or((&message, ""));
+        let body = MergeRequest { merge_method: "squash", sha: &head_sha, commit_title, commit_message };
         let result: MergeResult = self.transport.mutate(Method::PUT, url, &body, CONTENTS_BODY_BYTES_MAX).await?;
         if result.merged { Ok(Merged { sha: result.sha }) } else { Err(call.conflict("it was not merged")) }
     }

@@ -88,7 +88,7 @@ async fn again(state: &ApiState, before: &[TaskId]) -> Result<Response, Problem>
 }
 
 /// Asks policy apart from the threads that serve everybody: a payload may hold megabytes that have to be read.
-async fn admitted(
+pub(super) async fn admitted(
     state: &ApiState,
     creator: &str,
     id: TaskId,

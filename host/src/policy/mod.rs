@@ -16,6 +16,7 @@ mod harm;
 mod outside;
 mod paths;
 mod question;
+mod records;
 pub mod risk;
 mod scope;
 mod sql;
@@ -23,8 +24,9 @@ mod sql;
 pub use admission::{Admission, admit};
 pub use engine::{Asker, DEFAULT_DENY, Decision, Policies, PoliciesError, PolicySummary};
 pub use granted::{Granted, TakingBack};
-pub use harm::{Harm, is_migration, is_sql};
+pub use harm::{Harm, is_migration, is_program, is_sql};
 pub use question::{Action, Question};
+pub use records::Beyond;
 pub use risk::{Assessment, assess_task};
 pub use scope::{Authority, Scope};
 
@@ -92,6 +94,8 @@ pub struct MergeFacts {
     pub files_removed: usize,
     /// What stands after the merge in the files whose content decides on the risk, by path.
     pub contents: Vec<(String, Vec<u8>)>,
+    /// Programs that nobody could look into: too many, or too large.
+    pub unread: Vec<String>,
 }
 
 impl MergeFacts {
@@ -110,6 +114,7 @@ impl MergeFacts {
             base_renames: Vec::new(),
             files_removed: 0,
             contents: Vec::new(),
+            unread: Vec::new(),
         }
     }
 

@@ -24,13 +24,16 @@ mod limits;
 mod log;
 mod output;
 mod reconcile;
+mod records;
 mod role;
 mod run;
+mod script;
 mod state;
 mod world;
 
 pub use engine::{Sandbox, SandboxConfig, SandboxError};
 pub use role::{LoadedRole, RoleError, RoleFiles, RoleReport};
 pub use run::{RunEnd, RunError, RunInput, RunMode};
+pub use script::{Script, ScriptedCall, Times, answer_example, difference, plural};
 pub use state::Services;
 pub use world::RoleCheck;

@@ -18,6 +18,7 @@ use crate::approval::Versions;
 use crate::egress::WebClient;
 use crate::github::GitHub;
 use crate::journal::{Alert, Cursor, Message};
+use crate::llm::Models;
 use crate::manifest::Manifest;
 use crate::policy::{Assessment, Authority};
 use crate::repo::Sha;
@@ -35,6 +36,8 @@ pub struct Services {
     /// None where no token is configured: calls answer `unavailable`.
     pub github: Option<GitHub>,
     pub web: WebClient,
+    /// None where no key is configured: calls answer `unavailable`.
+    pub models: Option<Models>,
     /// Looks through what leaves a run.
     pub secrets: Arc<Scanner>,
     /// For what people have to look at and a run that lost its claim can not say any more.

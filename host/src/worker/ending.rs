@@ -231,6 +231,7 @@ mod tests {
             attempt: Attempt(attempt),
             attempts_max,
             last_error: None,
+            goal: None,
         }
     }
 

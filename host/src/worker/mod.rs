@@ -66,6 +66,8 @@ pub struct Worker {
     pub authority: Arc<Authority>,
     /// Of its manifest's task types, those that policy lets it claim.
     pub task_types: Vec<String>,
+    /// Of what it runs tasks with: the component, its manifest, the policies.
+    pub versions_sha256: [u8; 32],
     pub settings: WorkerSettings,
     pub host: HostId,
     /// The name it registered under.
@@ -143,6 +145,7 @@ impl Worker {
             role: &self.role.manifest.role.name,
             component_sha256: &self.role.component_sha256,
             manifest_sha256: &self.role.manifest.sha256,
+            versions_sha256: &self.versions_sha256,
         };
         let asked_at = Instant::now();
         let claims = self.db.claim_tasks(&request, position).await?;

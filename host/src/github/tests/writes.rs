@@ -78,7 +78,13 @@ async fn merge_squashes_exactly_the_judged_head() {
     assert_eq!(server.client().merge(merge()).await, Ok(Merged { sha: sha('e') }));
     let seen = &server.seen()[0];
     assert_eq!(seen.line, "PUT /repos/octo/hello/pulls/7/merge");
-    assert_eq!(seen.json(), json!({"merge_method": "squash", "sha": sha('b')}));
+    assert_eq!(
+        seen.json(),
+        json!({
+            "merge_method": "squash", "sha": sha('b'), "commit_title": "t: A title (#7)",
+            "commit_message": "A body\n\nof two parts",
+        })
+    );
     let error = server.client().merge(merge()).await.unwrap_err();
     assert!(matches!(error, GitHubError::Conflict(_)), "{error}");
 }

@@ -152,7 +152,8 @@ fn is_lost(error: &sqlx::Error) -> bool {
         // Connection exceptions, too many connections, shutdown and start-up of the server, wrong credentials, no
         // such database.
         sqlx::Error::Database(refused) => refused.code().is_some_and(|code| {
-            ["08", "28", "53"].iter().any(|class| code.starts_with(class)) || code.starts_with("57P") || code == "3D000"
+            // The last: the server ended a session that stood still in a transaction.
+            ["08", "28", "53", "57P"].iter().any(|class| code.starts_with(class)) || ["3D000", "25P03"].contains(&&*code)
         }),
         _ => false,
     }

@@ -50,6 +50,7 @@ impl Stage {
             models: None,
             web: WebClient::new(Guard::new(Loopback::Refused), "bench").expect("a client"),
             secrets: Arc::new(Scanner::new(&[])),
+            alerts: mpsc::channel(1).0,
         };
         Self { sandbox, role, authority: Arc::new(authority), services }
     }

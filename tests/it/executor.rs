@@ -55,7 +55,8 @@ async fn instructions_become_a_merged_pull_request() {
         edits(&json!([writes("core/greet.py", GOOD), replaces("README.md", "# sample", "# sample\n\nIt greets.")])),
     ])
     .await;
-    let task = host.create_task(instructed("Write core/greet.py with a function greet, and say so in the README.")).await;
+    let task =
+        host.create_task(instructed("Write core/greet.py with a function greet, and say so in the README.")).await;
     let done = host.wait_for(&task, "completed", LIMIT).await;
     assert_eq!(done["evidence"]["verdict"], "verified");
     let forge = host.forge();
@@ -91,7 +92,9 @@ async fn what_the_quality_gate_finds_is_mended() {
 
 #[tokio::test]
 async fn a_red_check_is_mended() {
-    let policy = |conclusion| vec![CheckPolicy { branches: "feature/*".to_owned(), name: "ci".to_owned(), conclusion, after_ms: 0 }];
+    let policy = |conclusion| {
+        vec![CheckPolicy { branches: "feature/*".to_owned(), name: "ci".to_owned(), conclusion, after_ms: 0 }]
+    };
     let models = ScriptedModels::start([
         edits(&json!([writes("a.md", "wrong\n")])),
         edits(&json!([replaces("a.md", "wrong", "right")])).after(Duration::from_secs(2)),
@@ -105,7 +108,8 @@ async fn a_red_check_is_mended() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let green = json!(policy(CheckConclusion::Success));
-    let (status, answer) = host.forge().call(Method::PUT, "/_forge/repos/demo/sample/check-policies", Some(green)).await;
+    let (status, answer) =
+        host.forge().call(Method::PUT, "/_forge/repos/demo/sample/check-policies", Some(green)).await;
     assert_eq!(status, StatusCode::NO_CONTENT, "{answer}");
     host.wait_for(&task, "completed", LIMIT).await;
     assert!(models.asked()[1].prompt().contains("check \"ci\" is failure"), "{}", models.asked()[1].prompt());
@@ -117,7 +121,10 @@ async fn a_red_check_is_mended() {
 async fn a_model_that_makes_no_sense_fails_the_task_with_a_reason() {
     let (host, _models) = with_model(vec![Reply::says("Sure! Here you go."), Reply::says("I did it.")]).await;
     let reason = failure(&host, instructed("Write a.md.")).await;
-    assert!(reason.starts_with("the model gives no answer that can be used: the model's answer can not be used, twice"), "{reason}");
+    assert!(
+        reason.starts_with("the model gives no answer that can be used: the model's answer can not be used, twice"),
+        "{reason}"
+    );
 
     let (host, _models) = with_model(vec![Reply::refuses("I can not help with that.")]).await;
     let reason = failure(&host, instructed("Write a.md.")).await;
@@ -177,7 +184,11 @@ async fn a_refused_path_is_told_and_the_rest_goes_on() {
     let task = host.create_task(instructed("Write a.md.")).await;
     host.wait_for(&task, "completed", LIMIT).await;
     assert_eq!(host.forge().git(&["show", "main:a.md"]), "b\n");
-    assert!(models.asked()[1].prompt().contains(".github/workflows/own.yml is refused"), "{}", models.asked()[1].prompt());
+    assert!(
+        models.asked()[1].prompt().contains(".github/workflows/own.yml is refused"),
+        "{}",
+        models.asked()[1].prompt()
+    );
     let there = host.forge().git(&["ls-tree", "-r", "--name-only", "main"]);
     assert!(!there.contains(".github"), "{there}");
 }
@@ -203,12 +214,21 @@ async fn a_test_task_tells_how_checks_and_reports_ended() {
                          "reports": [{"name": "unit", "path": "reports/unit.xml"}]});
     let id = host.create_task(task("test", &payload, &json!([{"type": "check-green", "name": "ci"}]))).await;
     let done = host.wait_for(&id, "completed", LIMIT).await;
-    let suites: Vec<_> = done["evidence"]["suites"].as_array().unwrap().iter()
-        .map(|suite| (suite["name"].as_str().unwrap(), [&suite["passed"], &suite["failed"], &suite["skipped"]].map(|it| it.as_u64().unwrap())))
+    let suites: Vec<_> = done["evidence"]["suites"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|suite| {
+            (
+                suite["name"].as_str().unwrap(),
+                [&suite["passed"], &suite["failed"], &suite["skipped"]].map(|it| it.as_u64().unwrap()),
+            )
+        })
         .collect();
     assert_eq!(suites, [("ci", [1, 0, 0]), ("lint", [0, 1, 0]), ("unit", [1, 1, 2])]);
 
-    let all = host.create_task(task("test", &json!({"repository": "demo/sample"}), &json!([{"type": "tests-pass"}]))).await;
+    let all =
+        host.create_task(task("test", &json!({"repository": "demo/sample"}), &json!([{"type": "tests-pass"}]))).await;
     let failed = host.wait_for(&all, "failed", LIMIT).await;
     assert!(failed["error_message"].as_str().unwrap().contains("suite \"lint\" has 1 failed tests"), "{failed}");
 }
@@ -272,7 +292,8 @@ async fn a_verification_task_reports_what_it_expected_and_found() {
     ]);
     let id = host.create_task(task("verification", &payload(&bad), &json!([]))).await;
     let done = host.wait_for(&id, "completed", LIMIT).await;
-    let found: Vec<_> = done["evidence"]["checks"].as_array().unwrap().iter().map(|check| check["actual"].clone()).collect();
+    let found: Vec<_> =
+        done["evidence"]["checks"].as_array().unwrap().iter().map(|check| check["actual"].clone()).collect();
     assert_eq!((&found[0], &found[2]), (&json!("false"), &json!("404")));
     let id = host.create_task(task("verification", &payload(&bad), &criteria)).await;
     let failed = host.wait_for(&id, "failed", LIMIT).await;

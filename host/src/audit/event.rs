@@ -59,6 +59,15 @@ kinds! {
     ApprovalConsumed = "approval_consumed",
     AlertRaised = "alert_raised",
     AlertSettled = "alert_settled",
+    /// The notifier delivered what people are told of an alert, or gave it up.
+    AlertNotified = "alert_notified",
+    ScheduleCreated = "schedule_created",
+    ScheduleChanged = "schedule_changed",
+    /// Its time came: what was created, or why nothing was.
+    ScheduleFired = "schedule_fired",
+    ScheduleDeleted = "schedule_deleted",
+    LearningCaptured = "learning_captured",
+    ReportStored = "report_stored",
     TokenCreated = "token_created",
     TokenRevoked = "token_revoked",
     HostStarted = "host_started",

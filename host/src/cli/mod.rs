@@ -16,10 +16,17 @@ mod evidence;
 mod follow;
 mod governance_args;
 pub mod hooks;
+mod knowledge_args;
+mod learning;
 pub mod output;
 mod policy;
 mod replay;
+mod report;
 mod role;
+mod role_args;
+mod role_run;
+mod role_work;
+mod schedule;
 mod sse;
 mod task;
 mod trace;
@@ -35,7 +42,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{
     self, ApprovalConfig, AuditKey, CheckpointSchedule, DatabaseConfig, EgressSettings, Env, HostConfig, LogConfig,
-    LogFormat, ModelSettings, WorkerConfig,
+    LogFormat, ModelSettings, WebhookConfig, WorkerConfig,
 };
 use crate::text;
 use args::{Arguments, Command, DevArguments, TaskCommand};
@@ -86,7 +93,10 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
             start_logging(&config.log)?;
             hooks::serve(config).await
         }
-        Command::Dev(dev) => hooks::dev(dev_options(dev, env)?).await,
+        Command::Dev(dev) => {
+            start_logging(&LogConfig::from_env(env)?)?;
+            hooks::dev(dev_options(dev, env)?).await
+        }
         Command::Migrate => database::migrate(output).await,
         Command::Task { command } => {
             let client = client::Client::from_env(env)?;
@@ -102,14 +112,17 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
             }
         }
         Command::Approval { command } => approval::run(&client::Client::from_env(env)?, command, output).await,
-        Command::Alert { command } => alert::run(&client::Client::from_env(env)?, command, output).await,
+        Command::Schedule { command } => schedule::run(&client::Client::from_env(env)?, command, output).await,
+        Command::Alert { command } => alert::run(env, command, output).await,
+        Command::Learning { command } => learning::run(&client::Client::from_env(env)?, command, output).await,
+        Command::Report { command } => report::run(&client::Client::from_env(env)?, command, output).await,
         Command::Worker { command: args::WorkerCommand::List } => {
             worker::list(&client::Client::from_env(env)?, output).await
         }
         Command::Budget { command: args::BudgetCommand::Show } => {
             budget::show(&client::Client::from_env(env)?, output).await
         }
-        Command::Role { command } => role::run(command, output),
+        Command::Role { command } => role::run(command, env, output).await,
         Command::Policy { command } => policy::run(command, output),
         Command::Audit { command } => audit::audit(command, output).await,
         Command::Replay(arguments) => replay::replay(arguments, output).await,
@@ -121,8 +134,6 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
 
 fn dev_options(arguments: DevArguments, env: Env<'_>) -> anyhow::Result<hooks::DevOptions> {
     let DevArguments { listen, home, roles, forge_seeds, forge_checks } = arguments;
-    let log = LogConfig::from_env(env)?;
-    start_logging(&log)?;
     Ok(hooks::DevOptions {
         listen,
         home,
@@ -136,6 +147,7 @@ fn dev_options(arguments: DevArguments, env: Env<'_>) -> anyhow::Result<hooks::D
         approvals: ApprovalConfig::from_env(env)?,
         audit_key: AuditKey::if_set(env)?,
         checkpoints: CheckpointSchedule::from_env(env)?,
+        webhook: WebhookConfig::if_set(env)?,
     })
 }
 

@@ -4,6 +4,7 @@
 //! the documentation from it); parsing takes a lookup, so that a test needs no environment; a secret never appears in
 //! an error.
 
+mod alerts;
 mod audit;
 mod client;
 mod models;
@@ -13,6 +14,7 @@ mod settings;
 mod tests;
 mod values;
 
+pub use alerts::{NotifyFrom, WebhookConfig, WebhookFormat};
 pub use audit::{AuditConfig, AuditKey, CheckpointSchedule};
 pub use client::ClientConfig;
 pub use models::{ModelBudget, ModelSettings, Price, Prices};

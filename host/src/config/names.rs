@@ -68,7 +68,7 @@ names! {
         "seconds, 5 to 3600", Some("60"), "60", false;
     JUGGERNAUT_POLL_MS: "Time between two looks at the queue while idle",
         "milliseconds, 50 to 60000", Some("500"), "500", false;
-    JUGGERNAUT_RETRY_MS: "Pause before a failed task's second attempt; it doubles with each further one",
+    JUGGERNAUT_RETRY_MS: "Pause before a failed task's second attempt, and before a notification is sent again; it doubles with each further one",
         "milliseconds, 10 to 3600000", Some("5000"), "5000", false;
     JUGGERNAUT_GRACE_SECONDS: "How long a stopping host lets its runs finish before it hands them back",
         "seconds, 0 to 3600", Some("30"), "30", false;
@@ -80,6 +80,14 @@ names! {
         "hours, 1 to 720", Some("24"), "24", false;
     JUGGERNAUT_SOLO_APPROVALS: "Lets who created a task approve it, and one person approve all of a critical task; for a single operator",
         "on or off", Some("off"), "on", false;
+    JUGGERNAUT_ALERT_WEBHOOK_URL: "Where people are told of alerts; nobody is told if unset. https, unless it is this machine and JUGGERNAUT_EGRESS_LOOPBACK allows that",
+        "URL", None, "https://hooks.example/alerts", true;
+    JUGGERNAUT_ALERT_WEBHOOK_SECRET: "What notifications are signed with (HMAC-SHA256, see OPERATIONS.md); only the format `slack` can do without",
+        "text, at least 16 characters", None, "a long random text", true;
+    JUGGERNAUT_ALERT_WEBHOOK_FORMAT: "Shape of a notification",
+        "json or slack", Some("json"), "slack", false;
+    JUGGERNAUT_ALERT_SEVERITY_MIN: "The least severity that people are told of",
+        "info, warning or critical", Some("warning"), "critical", false;
     JUGGERNAUT_AUDIT_KEY: "Seed of the key that signs the audit log's checkpoints (`juggernaut audit keygen` makes one); `ephemeral` for a key that is lost with the process, whose checkpoints then prove less. Needed by `serve`; `dev` keeps one in its folder",
         "32 bytes in hexadecimal or base64, or ephemeral", None, "3b6a…", true;
     JUGGERNAUT_AUDIT_CHECKPOINT_SECONDS: "Longest time between two signed checkpoints of an audit log that grows",

@@ -7,6 +7,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+use super::alerts::WebhookConfig;
 use super::audit::AuditConfig;
 use super::models::ModelSettings;
 use super::names;
@@ -188,6 +189,11 @@ impl LogConfig {
         };
         Ok(Self { filter, format })
     }
+
+    /// Whether somebody asks for a filter, or it is the default.
+    pub fn filter_is_set(env: Env<'_>) -> bool {
+        env.text(&names::RUST_LOG).is_some()
+    }
 }
 
 /// Everything that `serve` needs.
@@ -201,6 +207,8 @@ pub struct HostConfig {
     pub worker: WorkerConfig,
     pub approvals: ApprovalConfig,
     pub audit: AuditConfig,
+    /// None: nobody is told of alerts.
+    pub webhook: Option<WebhookConfig>,
     pub log: LogConfig,
     /// Where this process ends itself, for tests: see `crash`.
     pub crash_at: Option<String>,
@@ -217,6 +225,7 @@ impl HostConfig {
             worker: WorkerConfig::from_env(env)?,
             approvals: ApprovalConfig::from_env(env)?,
             audit: AuditConfig::from_env(env)?,
+            webhook: WebhookConfig::if_set(env)?,
             log: LogConfig::from_env(env)?,
             crash_at: env.text(&names::JUGGERNAUT_CRASH_AT),
         })

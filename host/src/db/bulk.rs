@@ -1,6 +1,7 @@
 //! Many new tasks at once: all of them or none, with few statements whatever their number.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use sqlx::PgConnection;
@@ -43,23 +44,34 @@ impl Db {
             let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
             remember(&mut tx, principal, key, &ids).await?;
         }
-        let stored = insert(&mut tx, tasks, principal).await?;
-        log(&mut tx, tasks, &stored, principal).await?;
-        let mut events: Vec<Event> = Vec::with_capacity(tasks.len());
-        let mut waiting = Vec::new();
-        for (Admitted { id, task, treatment }, Stored { status, requires_approval }) in tasks.iter().zip(&stored) {
-            events.push(created_event(*id, task, treatment, *status, *requires_approval, principal));
-            if *status == TaskStatus::WaitingApproval {
-                approvals::ask_start(&mut tx, *id, self.approval_rules().lifetime).await?;
-                waiting.push(id.0);
-            }
-        }
-        if !waiting.is_empty() {
-            events.extend(approvals::changed(&mut tx, &waiting).await?);
-        }
+        let (statuses, events) = create_in(&mut tx, tasks, principal, self.approval_rules().lifetime).await?;
         tx.commit(events).await?;
-        Ok(stored.iter().map(|stored| stored.status).collect())
+        Ok(statuses)
     }
+}
+
+/// Adds tasks within the caller's transaction; says where each stands, in their order, and what has to be recorded.
+pub(super) async fn create_in(
+    tx: &mut PgConnection,
+    tasks: &[Admitted],
+    principal: &str,
+    approval_lifetime: Duration,
+) -> Result<(Vec<TaskStatus>, Vec<Event>), DbError> {
+    let stored = insert(tx, tasks, principal).await?;
+    log(tx, tasks, &stored, principal).await?;
+    let mut events: Vec<Event> = Vec::with_capacity(tasks.len());
+    let mut waiting = Vec::new();
+    for (Admitted { id, task, treatment }, Stored { status, requires_approval }) in tasks.iter().zip(&stored) {
+        events.push(created_event(*id, task, treatment, *status, *requires_approval, principal));
+        if *status == TaskStatus::WaitingApproval {
+            approvals::ask_start(tx, *id, approval_lifetime).await?;
+            waiting.push(id.0);
+        }
+    }
+    if !waiting.is_empty() {
+        events.extend(approvals::changed(tx, &waiting).await?);
+    }
+    Ok((stored.iter().map(|stored| stored.status).collect(), events))
 }
 
 /// Column by column. In the order of the list, which is that of their ids, so that the first is claimed first.

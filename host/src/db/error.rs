@@ -1,6 +1,7 @@
 //! What can go wrong in the database, as far as a caller can act on it.
 
 use crate::approval::{ApprovalId, ApprovalState};
+use crate::schedule::InvalidSchedule;
 use crate::task::{TaskId, TaskStatus};
 
 /// Why the database did not do what was asked.
@@ -35,13 +36,29 @@ pub enum DbError {
     AmbiguousToken(String),
     #[error("no alert has the id {0}")]
     UnknownAlert(uuid::Uuid),
+    #[error("no report has the id {0}")]
+    UnknownReport(uuid::Uuid),
     #[error("alert {0} is resolved already; if it happens again, that is a new alert")]
     SettledAlert(uuid::Uuid),
+    #[error("no schedule has the id or name {0:?}")]
+    UnknownSchedule(String),
+    #[error("there is a schedule {0:?} already; choose another name, or delete that one first")]
+    ScheduleExists(String),
+    #[error("there are {0} schedules, which is the limit; delete one first")]
+    SchedulesFull(i64),
+    #[error("the host keeps the schedule {0:?} itself and would make it again; pause it instead")]
+    ScheduleKept(String),
+    /// Of a schedule that the host keeps.
+    #[error("the schedule is refused: {0}")]
+    InvalidSchedule(#[from] InvalidSchedule),
     #[error("the migrations can not be applied: {0}")]
     Migration(String),
     /// It does not answer now; the same request may succeed later.
     #[error("the database does not answer: {0}")]
     Unavailable(String),
+    /// Two transactions were in each other's way and this one was rolled back: the same again is likely to succeed.
+    #[error("the database rolled it back for the sake of another transaction; try again: {0}")]
+    RolledBack(String),
     /// What is not recorded is not done.
     #[error("the audit log can not be written, so nothing was done: {0}")]
     AuditRefused(String),
@@ -78,6 +95,11 @@ pub enum DbError {
 }
 
 impl DbError {
+    /// Whether the same may succeed in a moment.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::RolledBack(_))
+    }
+
     pub(super) fn corrupt(place: &'static str) -> Self {
         Self::Corrupt(place)
     }
@@ -99,6 +121,10 @@ impl From<sqlx::Error> for DbError {
         let Some(refused) = error.as_database_error() else {
             return Self::Internal(error);
         };
+        // A deadlock; a failed serialization.
+        if matches!(refused.code().as_deref(), Some("40P01" | "40001")) {
+            return Self::RolledBack(refused.message().to_owned());
+        }
         // Not a character of the database's encoding; `\u0000` inside JSON.
         if matches!(refused.code().as_deref(), Some("22021" | "22P05")) {
             return Self::NulCharacter;

@@ -5,6 +5,7 @@
 
 pub mod alerts;
 pub mod approvals;
+mod attempts;
 mod audit;
 pub mod audit_read;
 #[cfg(test)]
@@ -15,14 +16,18 @@ pub mod completed;
 pub mod decisions;
 mod error;
 pub mod journal;
+pub mod learnings;
 pub mod logs;
 pub mod models;
+pub mod notices;
 pub mod outcomes;
 pub mod queue;
 mod records;
 pub mod registry;
 pub mod replay;
+pub mod reports;
 pub mod request_keys;
+pub mod schedules;
 pub mod steps;
 pub mod sweep;
 pub mod task_types;

@@ -190,7 +190,7 @@ impl Db {
         })
     }
 
-    fn day_budget(&self) -> TaskBudget {
+    pub(super) fn day_budget(&self) -> TaskBudget {
         TaskBudget { tokens_max: self.models.day_tokens_max, microdollars_max: self.models.day_microdollars_max }
     }
 }

@@ -5,6 +5,7 @@ use sha2::{Digest as _, Sha256};
 use sqlx::{PgConnection, Postgres, Transaction};
 use time::OffsetDateTime;
 
+use super::attempts::{Ended, end_attempts};
 use super::logs::{LogEntry, append};
 use super::request_keys::{RequestKey, remember};
 use super::task_views::{Dependency, RunView, TaskContent, TaskCursor, TaskDetail, TaskFilter, TaskSummary};
@@ -148,6 +149,7 @@ impl Db {
         )
         .execute(&mut **tx)
         .await?;
+        end_attempts(&mut tx, &[id.0], Ended::Cancelled.name()).await?;
         log(&mut tx, id, "task_cancelled", format!("Task cancelled by {principal}, was {from}"), principal).await?;
         let summary = summary(&mut tx, id).await?;
         let details = json!({ "from": from });

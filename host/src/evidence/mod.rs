@@ -19,6 +19,7 @@ mod verification;
 pub use document::{DocumentEvidence, DocumentPlace};
 pub use judge::judge;
 pub use merge::MergeEvidence;
+pub use observed::hosts_of;
 pub use recheck::{Holding, WorldNow, recheck};
 pub use records::{EvaluatedAlerts, FiledRecommendation, GoalEvidence, StoredReport};
 pub use report::text;

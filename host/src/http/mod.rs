@@ -16,8 +16,11 @@ mod edge;
 mod extract;
 mod health;
 mod idempotency;
+mod learnings;
 mod logs;
 mod problem;
+mod reports;
+mod schedules;
 mod stream;
 mod tasks;
 mod tokens;
@@ -114,6 +117,14 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(alerts::list_alerts))
         .routes(routes!(alerts::acknowledge_alert))
         .routes(routes!(alerts::resolve_alert))
+        .routes(routes!(schedules::create_schedule, schedules::list_schedules))
+        .routes(routes!(schedules::show_schedule, schedules::delete_schedule))
+        .routes(routes!(schedules::pause_schedule))
+        .routes(routes!(schedules::resume_schedule))
+        .routes(routes!(learnings::list_learnings))
+        .routes(routes!(reports::list_reports))
+        .routes(routes!(reports::show_report))
+        .routes(routes!(reports::show_chart))
         .routes(routes!(tokens::create_token, tokens::list_tokens))
         .routes(routes!(tokens::revoke_token))
         .layer(in_time());

@@ -88,7 +88,7 @@ async fn again(state: &ApiState, before: &[TaskId]) -> Result<Response, Problem>
 }
 
 /// Asks policy apart from the threads that serve everybody: a payload may hold megabytes that have to be read.
-async fn admitted(
+pub(super) async fn admitted(
     state: &ApiState,
     creator: &str,
     id: TaskId,
@@ -185,7 +185,9 @@ pub(super) async fn cancel_task(
     caller: May<ChangeTasks>,
     TaskPath(id): TaskPath,
 ) -> Result<Json<TaskSummary>, Problem> {
-    Ok(Json(state.db.cancel_task(id, &caller.principal.name).await?))
+    let task = state.db.cancel_task(id, &caller.principal.name).await?;
+    state.wake.look_at_claims();
+    Ok(Json(task))
 }
 
 /// Retry a task

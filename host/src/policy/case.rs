@@ -308,6 +308,7 @@ impl Arguments<'_> {
             repository: self.repository()?,
             number: self.given.get("number").and_then(Value::as_u64).unwrap_or(1),
             head_sha: self.sha("head_sha")?,
+            message: String::new(),
         };
         let head = json!(action.head_sha);
         let text = |key: &str, default: String| match self.fact(key) {
@@ -340,6 +341,7 @@ impl Arguments<'_> {
             contents: (contents.into_iter().flatten())
                 .map(|(path, text)| (path.clone(), text.as_str().unwrap_or_default().as_bytes().to_vec()))
                 .collect(),
+            unread: list("unread", json!([]))?,
         };
         Ok((action, facts))
     }

@@ -17,7 +17,7 @@ use super::run::{RunError, RunInput, RunMode};
 use crate::approval::Versions;
 use crate::egress::WebClient;
 use crate::github::GitHub;
-use crate::journal::{Cursor, Message};
+use crate::journal::{Alert, Cursor, Message};
 use crate::llm::Models;
 use crate::manifest::Manifest;
 use crate::policy::{Assessment, Authority};
@@ -40,6 +40,8 @@ pub struct Services {
     pub models: Option<Models>,
     /// Looks through what leaves a run.
     pub secrets: Arc<Scanner>,
+    /// For what people have to look at and a run that lost its claim can not say any more.
+    pub alerts: mpsc::Sender<Alert>,
 }
 
 /// The data of a store.

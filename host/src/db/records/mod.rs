@@ -4,6 +4,7 @@
 //! that is refused leaves its step behind, and nothing else.
 
 mod alerts;
+mod bounds;
 mod goals;
 mod learnings;
 mod logs;

@@ -88,6 +88,9 @@ async fn what_the_quality_gate_finds_is_mended() {
     let heard = asked[1].prompt();
     assert!(heard.contains("source=\"findings\"") && heard.contains("core/greet.py:1 ANN001"), "{heard}");
     assert!(asked[2].prompt().contains("core/greet.py does not exist"), "{}", asked[2].prompt());
+    // What stood in the way is kept, and offered to the next task of its kind.
+    let kept: String = sqlx::query_scalar("select description from learnings").fetch_one(&host.db()).await.unwrap();
+    assert!(kept.contains("As asked.") && kept.contains("core/greet.py:1 ANN001"), "{kept}");
 }
 
 #[tokio::test]

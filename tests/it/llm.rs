@@ -206,7 +206,6 @@ async fn what_is_not_granted_or_can_not_be_sent_never_leaves() {
         (json!({ "text": "x", "schema": { "$ref": "https://example.org" } }), "invalid", "uses $ref"),
         (json!({ "text": "x", "schema": "x" }), "invalid", "is no JSON object"),
         (json!({ "text": "x", "tools": [{ "name": "a b", "parameters": {} }] }), "invalid", "a tool's name"),
-        (json!({ "text": "a\u{0}b" }), "invalid", "U+0000"),
         (json!({ "text": format!("The token is {secret}") }), "denied", "secret-in-arguments: llm.ask"),
         (
             json!({ "text": "x", "quoted": format!("key: {MODEL_KEY}") }),

@@ -14,6 +14,7 @@ use crate::branch;
 use crate::change::{self, Job};
 use crate::context::{File, Files};
 use crate::edits::{self, Answer, EDITS_MAX, Edit, SCHEMA, WANTS_MAX};
+use crate::lessons;
 use crate::payload::Change;
 
 const ANSWER_TOKENS_MAX: u32 = 16_000;
@@ -46,6 +47,11 @@ pub struct Author<'a> {
     only: Option<&'a str>,
     description: String,
     last_error: Option<String>,
+    /// What earlier tasks taught.
+    lessons: String,
+    /// What the model says of its newest change, and what stood in its way before.
+    summary: String,
+    troubles: Vec<String>,
     files: Files,
     /// Whether an earlier attempt left something on the branch.
     found_changes: bool,
@@ -72,6 +78,9 @@ impl<'a> Author<'a> {
             only,
             description: format!("{}\n\n{}", assignment.title, cut(&assignment.description, DESCRIPTION_BYTES_MAX)),
             last_error: assignment.last_error.clone(),
+            lessons: lessons::offered(),
+            summary: String::new(),
+            troubles: Vec::new(),
             files,
             found_changes: found.ahead_by > 0,
             said: None,
@@ -85,6 +94,11 @@ impl<'a> Author<'a> {
 
     pub fn trouble(&self) -> Option<String> {
         self.trouble.clone()
+    }
+
+    /// What the model said of its change, and what it had to mend.
+    pub fn told(&self) -> (&str, &[String]) {
+        (&self.summary, &self.troubles)
     }
 
     pub fn propose(&mut self) -> Result<Proposal, Failure> {
@@ -103,6 +117,7 @@ impl<'a> Author<'a> {
         let Answer { summary, read, edits } = serde_json::from_str(&answer.text)
             .map_err(|error| Failure::final_(format!("the model's answer is no set of edits: {error}")))?;
         info!("the model says: {}", cut(&summary, 500));
+        self.summary = summary;
         self.said = Some(answer.text);
         let wants = read.into_iter().take(WANTS_MAX).collect();
         Ok(Proposal { edits: edits.into_iter().take(EDITS_MAX).collect(), wants })
@@ -119,7 +134,9 @@ impl<'a> Author<'a> {
 
     /// What is wrong, for the next answer.
     pub fn hear(&mut self, trouble: &str) {
-        self.trouble = Some(cut(trouble, TROUBLE_BYTES_MAX).to_owned());
+        let trouble = cut(trouble, TROUBLE_BYTES_MAX).to_owned();
+        self.troubles.push(trouble.clone());
+        self.trouble = Some(trouble);
     }
 
     pub fn hear_checks(&mut self, red: &CheckRun) {
@@ -209,6 +226,10 @@ impl<'a> Author<'a> {
         if let Some(last) = &self.last_error {
             parts.push(Part::text("An attempt before this one ended with:"));
             parts.push(Part::quoted("last error", cut(last, DESCRIPTION_BYTES_MAX)));
+        }
+        if !self.lessons.is_empty() {
+            parts.push(Part::text("What earlier tasks taught, where it fits:"));
+            parts.push(Part::quoted("learnings", self.lessons.as_str()));
         }
         parts.push(Part::text("All files of the repository:"));
         parts.push(Part::quoted("tree", self.files.names()));

@@ -5,7 +5,7 @@ use juggernaut_guest::{Assignment, Failure, github_merge, info, task};
 
 use crate::author::{Author, Proposal};
 use crate::payload::Change;
-use crate::{branch, checks, pull_request};
+use crate::{branch, checks, lessons, pull_request};
 
 /// Answers that are asked of the model for one attempt: the first, and those that mend it or ask for more files.
 const ROUNDS_MAX: u32 = 5;
@@ -61,20 +61,28 @@ pub fn carry_out(task: &Assignment, job: &Job) -> Result<Done, Failure> {
         Source::Given(changes) => given(task, job, changes, progress),
         Source::Instructions { instructions, only } => {
             let mut author = Author::begin(task, job, instructions, only.as_deref())?;
-            let mut rounds = ROUNDS_MAX;
-            write(task, job, &mut author, &mut progress, &mut rounds)?;
-            let opened = pull_request::open(task, job, &progress.paths, &mut progress.steps)?;
-            while let Some(red) = checks::wait(&job.repository, &progress.head)? {
-                info!("{}", describe(&red, &progress.head));
-                if rounds == 0 {
-                    return Err(Failure::final_(given_up(&describe(&red, &progress.head))));
-                }
-                author.hear_checks(&red);
-                write(task, job, &mut author, &mut progress, &mut rounds)?;
-            }
-            merge(job, opened.number, progress)
+            let done = instructed(task, job, &mut author, progress);
+            let (summary, troubles) = author.told();
+            lessons::keep(task, summary, troubles, done.as_ref().err());
+            done
         }
     }
+}
+
+/// The model writes, and mends, until the checks are green.
+fn instructed(task: &Assignment, job: &Job, author: &mut Author<'_>, mut progress: Progress) -> Result<Done, Failure> {
+    let mut rounds = ROUNDS_MAX;
+    write(task, job, author, &mut progress, &mut rounds)?;
+    let opened = pull_request::open(task, job, &progress.paths, &mut progress.steps)?;
+    while let Some(red) = checks::wait(&job.repository, &progress.head)? {
+        info!("{}", describe(&red, &progress.head));
+        if rounds == 0 {
+            return Err(Failure::final_(given_up(&describe(&red, &progress.head))));
+        }
+        author.hear_checks(&red);
+        write(task, job, author, &mut progress, &mut rounds)?;
+    }
+    merge(job, opened.number, progress)
 }
 
 fn given_paths(source: &Source) -> Vec<String> {
@@ -106,7 +114,7 @@ fn given(task: &Assignment, job: &Job, changes: &[Change], mut progress: Progres
 fn write(
     task: &Assignment,
     job: &Job,
-    author: &mut Author,
+    author: &mut Author<'_>,
     progress: &mut Progress,
     rounds: &mut u32,
 ) -> Result<(), Failure> {

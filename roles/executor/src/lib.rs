@@ -16,6 +16,7 @@ mod context;
 mod documentation;
 mod edits;
 mod junit;
+mod lessons;
 mod payload;
 mod pull_request;
 mod suites;

@@ -85,8 +85,9 @@ fn conclusion(name: &str, repository: &str, reference: &str, check: &str, expect
     let runs = github_read::list_check_runs(repository, &sha)?;
     match runs.iter().position(|run| run.name == check) {
         Some(at) => {
-            let actual = runs[at].conclusion.clone().unwrap_or_else(|| "null".to_owned());
-            Ok(value(name, &format!("/ok/{at}/conclusion"), expected, actual))
+            // In GitHub's spelling, which the journal has.
+            let actual = runs[at].conclusion.as_deref().unwrap_or("null").replace('-', "_");
+            Ok(value(name, &format!("/ok/{at}/conclusion"), &expected.replace('-', "_"), actual))
         }
         None => Err(Failure::retriable(format!("check {name:?}: {repository} has no check run {check:?} on {sha}"))),
     }

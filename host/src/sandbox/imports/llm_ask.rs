@@ -81,8 +81,8 @@ impl RunState {
         let Ruling { grant: _, needs, decision, risk } = match self.judge_request(&asking).await {
             Ok((ruling, _)) => ruling,
             Err(denied) => {
-                let error = self.ruled::<()>(Err(denied)).err().unwrap_or_else(no_key);
-                return self.denied(made, error).await;
+                self.denied_by.clone_from(&denied.policies);
+                return self.denied(made, denied.into()).await;
             }
         };
         self.record_decision(made.position, &made.call, Verdict::of(&needs), decision.policies, risk.level).await?;

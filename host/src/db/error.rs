@@ -1,7 +1,7 @@
 //! What can go wrong in the database, as far as a caller can act on it.
 
 use crate::approval::{ApprovalId, ApprovalState};
-use crate::task::{TaskId, TaskStatus};
+use crate::task::{GoalId, GoalState, TaskId, TaskStatus};
 
 /// Why the database did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +37,10 @@ pub enum DbError {
     UnknownAlert(uuid::Uuid),
     #[error("alert {0} is resolved already; if it happens again, that is a new alert")]
     SettledAlert(uuid::Uuid),
+    #[error("no goal has the id {0}")]
+    UnknownGoal(GoalId),
+    #[error("goal {goal} is {state}, so it can not be {action}; retry its planning task to open a failed or cancelled one again")]
+    GoalEnded { goal: GoalId, state: GoalState, action: &'static str },
     #[error("the migrations can not be applied: {0}")]
     Migration(String),
     /// It does not answer now; the same request may succeed later.

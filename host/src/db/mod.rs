@@ -14,6 +14,7 @@ pub mod commit;
 pub mod completed;
 pub mod decisions;
 mod error;
+pub mod goals;
 pub mod journal;
 pub mod logs;
 pub mod outcomes;

@@ -231,6 +231,7 @@ impl From<DbError> for Problem {
             DbError::NotYours(_) => Self::new(StatusCode::FORBIDDEN, "not-yours", "Not yours to approve", text),
             DbError::UnknownToken(id) => Self::unknown("token", &id),
             DbError::UnknownAlert(id) => Self::unknown("alert", &id.to_string()),
+            DbError::UnknownGoal(id) => Self::unknown("goal", &id.to_string()),
             DbError::UnknownTaskType => Self::invalid_field("task_type", "does not exist", text),
             DbError::UnknownDependencies(_) => Self::invalid_field("depends_on", &text, text.clone()),
             DbError::InvalidPrincipal => Self::invalid_field("principal", "is not a principal's name", text),
@@ -238,6 +239,7 @@ impl From<DbError> for Problem {
             DbError::NulCharacter => Self::bad_request(StatusCode::BAD_REQUEST, text),
             DbError::RequestRepeated
             | DbError::WrongStatus { .. }
+            | DbError::GoalEnded { .. }
             | DbError::ApprovalDecided { .. }
             | DbError::ApprovalVoid { .. }
             | DbError::Transition(_)

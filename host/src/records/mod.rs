@@ -13,12 +13,12 @@ mod reports;
 mod tasks;
 
 pub use alerts::{AlertChange, AlertQuery, Severity};
-pub use goals::{GoalChange, GoalQuery};
+pub use goals::{ChildSeen, GoalChange, GoalClosed, GoalGiven, GoalProgress, GoalQuery};
 pub use learnings::{LearningChange, LearningQuery};
 pub use monitoring::{LogQuery, MetricQuery, WorkerQuery};
 pub use recommendations::RecommendationChange;
 pub use reports::ReportChange;
-pub use tasks::{TaskChange, TaskQuery};
+pub use tasks::{TaskChange, TaskListing, TaskMade, TaskQuery, TaskSeen, TaskToCreate, TasksSeen};
 
 use serde_json::{Value, json};
 

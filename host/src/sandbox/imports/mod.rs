@@ -6,12 +6,15 @@ mod convert;
 mod github_merge;
 mod github_read;
 mod github_write;
+mod goals;
 mod http_fetch;
 mod merge_facts;
 mod merge_shown;
 mod quality;
 mod scratch;
 mod task;
+mod tasks_read;
+mod tasks_write;
 mod timer;
 mod wasi;
 
@@ -40,9 +43,9 @@ pub(super) fn link(linker: &mut Linker<RunState>, manifest: &Manifest) -> wasmti
             Interface::HttpFetch => host::http_fetch::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
             Interface::HttpSend => wasmtime::bail!("this host can not link {interface} yet"),
             Interface::Llm => wasmtime::bail!("this host can not link {interface} yet"),
-            Interface::TasksRead => wasmtime::bail!("this host can not link {interface} yet"),
-            Interface::TasksWrite => wasmtime::bail!("this host can not link {interface} yet"),
-            Interface::Goals => wasmtime::bail!("this host can not link {interface} yet"),
+            Interface::TasksRead => host::tasks_read::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
+            Interface::TasksWrite => host::tasks_write::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
+            Interface::Goals => host::goals::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
             Interface::WorkersRead => wasmtime::bail!("this host can not link {interface} yet"),
             Interface::MetricsRead => wasmtime::bail!("this host can not link {interface} yet"),
             Interface::LogsRead => wasmtime::bail!("this host can not link {interface} yet"),

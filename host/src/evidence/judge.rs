@@ -116,10 +116,9 @@ fn wanted(task: &Task) -> String {
         EvidenceKind::Document => {
             ("document", "name the URL that answers, or repository, path, reference and SHA-256 of the file".to_owned())
         }
-        EvidenceKind::TasksCreated => (
-            "tasks-created",
-            "close the goal with goals.complete, and name the tasks that it was closed by".to_owned(),
-        ),
+        EvidenceKind::TasksCreated => {
+            ("tasks-created", "close the goal with goals.complete, and name the tasks that it was closed by".to_owned())
+        }
         EvidenceKind::ReportStored => {
             ("report-stored", "store a report with reports.store, and name its id and SHA-256".to_owned())
         }

@@ -149,7 +149,10 @@ mod tests {
     #[test]
     fn a_goal_is_closed_by_exactly_its_children() {
         let closed = json!({ "ok": { "goal": "g", "children": ["a", "b"] } });
-        let steps = [step(0, "goals", "complete", json!({ "err": { "conflict": "not yet" } })), step(1, "goals", "complete", closed)];
+        let steps = [
+            step(0, "goals", "complete", json!({ "err": { "conflict": "not yet" } })),
+            step(1, "goals", "complete", closed),
+        ];
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let (evidence, looked) = goal(&names(&["b", "a"]), &steps).unwrap();
         assert_eq!((evidence.goal.as_str(), evidence.step), ("g", 1));

@@ -134,7 +134,8 @@ fn document_lines(evidence: &DocumentEvidence) -> Vec<String> {
 
 fn goal_lines(evidence: &GoalEvidence) -> Vec<String> {
     let GoalEvidence { goal, children, step } = evidence;
-    let mut lines = vec![format!("Goal {goal} completed by {} tasks with verified evidence (step {step})", children.len())];
+    let mut lines =
+        vec![format!("Goal {goal} completed by {} tasks with verified evidence (step {step})", children.len())];
     lines.extend(children.iter().map(|child| format!("- Task {}", visible(child))));
     lines
 }

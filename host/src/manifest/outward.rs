@@ -83,9 +83,13 @@ impl SendTarget {
     fn check(&self) -> Result<(), String> {
         let Self { host, methods, paths, idempotent: _ } = self;
         if methods.is_empty() {
-            return Err(format!("methods of {host} is empty: name \"POST\", \"PUT\" or \"PATCH\", or remove the target"));
+            return Err(format!(
+                "methods of {host} is empty: name \"POST\", \"PUT\" or \"PATCH\", or remove the target"
+            ));
         }
-        if let Some(method) = methods.iter().find(|method| !matches!(method, Method::Post | Method::Put | Method::Patch)) {
+        if let Some(method) =
+            methods.iter().find(|method| !matches!(method, Method::Post | Method::Put | Method::Patch))
+        {
             return Err(format!(
                 "methods of {host} has {method}; http-send sends with \"POST\", \"PUT\" and \"PATCH\" alone"
             ));
@@ -132,13 +136,18 @@ impl DeployTarget {
     fn check(&self) -> Result<(), String> {
         let Self { repository, workflow, branches } = self;
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-        if !(1..=WORKFLOW_BYTES_MAX).contains(&workflow.len()) || !workflow.bytes().all(plain) || workflow.contains("..") {
+        if !(1..=WORKFLOW_BYTES_MAX).contains(&workflow.len())
+            || !workflow.bytes().all(plain)
+            || workflow.contains("..")
+        {
             return Err(format!(
                 "workflow {workflow:?} of {repository} is no file name below .github/workflows/, such as \"deploy.yml\""
             ));
         }
         if branches.is_empty() {
-            return Err(format!("branches of {workflow} of {repository} is empty; name at least one, or remove the target"));
+            return Err(format!(
+                "branches of {workflow} of {repository} is empty; name at least one, or remove the target"
+            ));
         }
         no_duplicates("branches", branches)
     }

@@ -252,7 +252,8 @@ fn of_http_send(grant: &HttpSend) -> Vec<(&'static str, Parameter)> {
     let (mut entries, mut idempotent) = (Vec::new(), Vec::new());
     for SendTarget { host, methods, paths, idempotent: again } in targets.iter().map(Spanned::as_ref) {
         for method in methods {
-            let of_method = paths.iter().map(|path| Pattern::Web { method: *method, host: host.clone(), path: path.clone() });
+            let of_method =
+                paths.iter().map(|path| Pattern::Web { method: *method, host: host.clone(), path: path.clone() });
             if *again {
                 idempotent.extend(of_method.clone());
             }

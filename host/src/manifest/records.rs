@@ -236,23 +236,18 @@ impl Llm {
         entries(span.clone(), "llm.models", models)?;
         let plain = |name: &&String| {
             (1..=128).contains(&name.len())
-                && name
-                    .bytes()
-                    .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b':' | b'/' | b'-'))
+                && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b':' | b'/' | b'-'))
         };
         if let Some(odd) = models.iter().find(|name| !plain(name)) {
-            let message = format!("llm.models holds {odd:?}; write a model as OpenRouter does, such as \"vendor/name\"");
+            let message =
+                format!("llm.models holds {odd:?}; write a model as OpenRouter does, such as \"vendor/name\"");
             return Err((span, message));
         }
         within("number of llm.models", models.len(), &(1..=16))
             .and_then(|()| within("llm.answer_tokens_max", *answer_tokens_max, &(1..=200_000)))
             .and_then(|()| within("llm.tokens_per_task_max", *tokens_per_task_max, &(1..=100_000_000)))
             .and_then(|()| {
-                within(
-                    "llm.cost_microdollars_per_task_max",
-                    *cost_microdollars_per_task_max,
-                    &(1..=1_000_000_000),
-                )
+                within("llm.cost_microdollars_per_task_max", *cost_microdollars_per_task_max, &(1..=1_000_000_000))
             })
             .and_then(|()| within("llm.timeout_ms_max", *timeout_ms_max, &(1_000..=600_000)))
             .map_err(|message| (span, message))

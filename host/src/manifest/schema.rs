@@ -364,7 +364,11 @@ impl Grants {
 }
 
 /// At least one, and each once.
-pub(super) fn entries<T: PartialEq + std::fmt::Display>(span: Range<usize>, key: &str, entries: &[T]) -> Result<(), Problem> {
+pub(super) fn entries<T: PartialEq + std::fmt::Display>(
+    span: Range<usize>,
+    key: &str,
+    entries: &[T],
+) -> Result<(), Problem> {
     if entries.is_empty() {
         return Err((
             span,

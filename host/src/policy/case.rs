@@ -228,10 +228,9 @@ impl Arguments<'_> {
         };
         let beyond: Beyond = keys.into_iter().map(|key| (key.clone(), format!("beyond {key}"))).collect();
         let asked = match interface {
-            Interface::TasksRead
-            | Interface::WorkersRead
-            | Interface::MetricsRead
-            | Interface::LogsRead => scope.read_records(interface, function, beyond),
+            Interface::TasksRead | Interface::WorkersRead | Interface::MetricsRead | Interface::LogsRead => {
+                scope.read_records(interface, function, beyond)
+            }
             Interface::TasksWrite
             | Interface::Goals
             | Interface::Alerts

@@ -10,22 +10,12 @@ pub type Beyond = Vec<(String, String)>;
 
 impl Scope<'_> {
     /// Whether the run may look at what the host keeps.
-    pub fn read_records(
-        &self,
-        interface: Interface,
-        function: &str,
-        beyond: Beyond,
-    ) -> Result<Decision, Denied> {
+    pub fn read_records(&self, interface: Interface, function: &str, beyond: Beyond) -> Result<Decision, Denied> {
         self.ask_records(Action::ReadRecords, interface, function, beyond)
     }
 
     /// Whether the run may change what the host keeps.
-    pub fn write_records(
-        &self,
-        interface: Interface,
-        function: &str,
-        beyond: Beyond,
-    ) -> Result<Decision, Denied> {
+    pub fn write_records(&self, interface: Interface, function: &str, beyond: Beyond) -> Result<Decision, Denied> {
         self.ask_records(Action::WriteRecords, interface, function, beyond)
     }
 
@@ -45,10 +35,8 @@ impl Scope<'_> {
         beyond: Beyond,
     ) -> Result<Decision, Denied> {
         let outside = self.beyond(interface, beyond);
-        let facts = vec![
-            ("interface", Fact::Text(interface.name().to_owned())),
-            ("function", Fact::Text(function.to_owned())),
-        ];
+        let facts =
+            vec![("interface", Fact::Text(interface.name().to_owned())), ("function", Fact::Text(function.to_owned()))];
         let words = vec![("interface", interface.name().to_owned()), ("function", function.to_owned())];
         self.ask(action, Subject::records(interface), &outside, facts, words)
     }

@@ -373,7 +373,13 @@ pub(super) struct Made {
 }
 
 impl Made {
-    pub(super) fn done(self, result: Value, at: OffsetDateTime, alert: Option<Box<Alert>>, reply: Option<Reply>) -> Message {
+    pub(super) fn done(
+        self,
+        result: Value,
+        at: OffsetDateTime,
+        alert: Option<Box<Alert>>,
+        reply: Option<Reply>,
+    ) -> Message {
         let Self { position, call, began_at } = self;
         Message::Done { position, call, began_at, result, at, alert, reply }
     }

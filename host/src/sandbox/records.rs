@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -31,7 +30,7 @@ impl From<Refused> for GuestError {
 
 impl RunState {
     /// A call that only looks. `allowed` is policy's answer to it.
-    pub(super) async fn look<T: Serialize + DeserializeOwned>(
+    pub(super) async fn look<T: DeserializeOwned>(
         &mut self,
         call: Call,
         allowed: Result<Decision, Denied>,
@@ -47,7 +46,7 @@ impl RunState {
             return self.refuse(Made { position, call, began_at }, *leak).await;
         }
         self.decided(position, &call, &allowed).await?;
-        let result = match allowed {
+        let result: Result<Value, GuestError> = match allowed {
             Err(denied) => Err(denied.into()),
             Ok(_) => self.answer(query).await?.map_err(GuestError::from),
         };
@@ -60,7 +59,7 @@ impl RunState {
     }
 
     /// A call that changes something. `allowed` is policy's answer to it. Durable before it returns.
-    pub(super) async fn change<T: Serialize + DeserializeOwned>(
+    pub(super) async fn change<T: DeserializeOwned>(
         &mut self,
         call: Call,
         allowed: Result<Decision, Denied>,
@@ -70,7 +69,7 @@ impl RunState {
     }
 
     /// The same where the arguments may be no change at all: then that is what the journal says.
-    pub(super) async fn change_if<T: Serialize + DeserializeOwned>(
+    pub(super) async fn change_if<T: DeserializeOwned>(
         &mut self,
         call: Call,
         allowed: Result<Decision, Denied>,
@@ -87,11 +86,15 @@ impl RunState {
         }
         self.decided(position, &call, &allowed).await?;
         if let Err(denied) = allowed {
-            return self.finish(Made { position, call, began_at }, Err::<T, _>(denied.into())).await;
+            let refused: Result<Value, GuestError> = Err(denied.into());
+            return read(self.finish(Made { position, call, began_at }, refused).await?);
         }
         let change = match change {
             Ok(change) => change,
-            Err(invalid) => return self.finish(Made { position, call, began_at }, Err::<T, _>(invalid)).await,
+            Err(invalid) => {
+                let refused: Result<Value, GuestError> = Err(invalid);
+                return read(self.finish(Made { position, call, began_at }, refused).await?);
+            }
         };
         self.may_act()?;
         let (reply, durable) = oneshot::channel();

@@ -14,6 +14,10 @@ pub(super) async fn look(_db: &Db, _key: &RunKey, query: &LearningQuery) -> Resu
 }
 
 #[expect(clippy::unused_async, reason = "no change yet")]
-pub(super) async fn apply(_tx: &mut PgConnection, _key: &RunKey, change: &LearningChange) -> Result<Applied, RecordError> {
+pub(super) async fn apply(
+    _tx: &mut PgConnection,
+    _key: &RunKey,
+    change: &LearningChange,
+) -> Result<Applied, RecordError> {
     match *change {}
 }

@@ -38,9 +38,9 @@ impl Host for RunState {
         })
     }
 
-    async fn progress(&mut self) -> Result<Progress, CallError> {
-        let call = call("progress", Effect::Read, json!({}));
-        let allowed = self.may_read_goals("progress").await;
+    async fn get_progress(&mut self) -> Result<Progress, CallError> {
+        let call = call("get-progress", Effect::Read, json!({}));
+        let allowed = self.may_read_goals("get-progress").await;
         let GoalProgress { children, ended } = self.look(call, allowed, Query::Goals(GoalQuery::Progress)).await?;
         Ok(Progress { children: children.into_iter().map(Into::into).collect(), ended })
     }
@@ -101,7 +101,7 @@ impl RunState {
         self.judged(move |scope| scope.read_records(Interface::Goals, function, Vec::new())).await
     }
 
-    async fn change_goal<T: serde::Serialize + serde::de::DeserializeOwned>(
+    async fn change_goal<T: serde::de::DeserializeOwned>(
         &mut self,
         call: Call,
         change: Result<GoalChange, GuestError>,

@@ -14,6 +14,8 @@ mod client;
 mod database;
 mod evidence;
 mod follow;
+mod goal;
+mod goal_args;
 mod governance_args;
 pub mod hooks;
 mod knowledge_args;
@@ -111,6 +113,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 TaskCommand::Retry { id } => task::change(&client, id, "retry", output).await,
             }
         }
+        Command::Goal { command } => goal::run(&client::Client::from_env(env)?, command, output).await,
         Command::Approval { command } => approval::run(&client::Client::from_env(env)?, command, output).await,
         Command::Schedule { command } => schedule::run(&client::Client::from_env(env)?, command, output).await,
         Command::Alert { command } => alert::run(env, command, output).await,

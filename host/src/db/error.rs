@@ -2,7 +2,7 @@
 
 use crate::approval::{ApprovalId, ApprovalState};
 use crate::schedule::InvalidSchedule;
-use crate::task::{TaskId, TaskStatus};
+use crate::task::{GoalId, GoalState, TaskId, TaskStatus};
 
 /// Why the database did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +51,10 @@ pub enum DbError {
     /// Of a schedule that the host keeps.
     #[error("the schedule is refused: {0}")]
     InvalidSchedule(#[from] InvalidSchedule),
+    #[error("no goal has the id {0}")]
+    UnknownGoal(GoalId),
+    #[error("goal {goal} is {state}, so it can not be {action}; retry its planning task to open a failed or cancelled one again")]
+    GoalEnded { goal: GoalId, state: GoalState, action: &'static str },
     #[error("the migrations can not be applied: {0}")]
     Migration(String),
     /// It does not answer now; the same request may succeed later.

@@ -15,6 +15,7 @@ pub mod commit;
 pub mod completed;
 pub mod decisions;
 mod error;
+pub mod goals;
 pub mod journal;
 pub mod learnings;
 pub mod logs;

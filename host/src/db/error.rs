@@ -53,7 +53,9 @@ pub enum DbError {
     InvalidSchedule(#[from] InvalidSchedule),
     #[error("no goal has the id {0}")]
     UnknownGoal(GoalId),
-    #[error("goal {goal} is {state}, so it can not be {action}; retry its planning task to open a failed or cancelled one again")]
+    #[error(
+        "goal {goal} is {state}, so it can not be {action}; retry its planning task to open a failed or cancelled one again"
+    )]
     GoalEnded { goal: GoalId, state: GoalState, action: &'static str },
     #[error("the migrations can not be applied: {0}")]
     Migration(String),
@@ -157,7 +159,8 @@ fn is_lost(error: &sqlx::Error) -> bool {
         // such database.
         sqlx::Error::Database(refused) => refused.code().is_some_and(|code| {
             // The last: the server ended a session that stood still in a transaction.
-            ["08", "28", "53", "57P"].iter().any(|class| code.starts_with(class)) || ["3D000", "25P03"].contains(&&*code)
+            ["08", "28", "53", "57P"].iter().any(|class| code.starts_with(class))
+                || ["3D000", "25P03"].contains(&&*code)
         }),
         _ => false,
     }

@@ -280,13 +280,7 @@ async fn content(tx: &mut PgConnection, id: TaskId) -> Result<TaskContent, DbErr
     .ok_or(DbError::UnknownTask(id))
 }
 
-async fn log(
-    tx: &mut PgConnection,
-    id: TaskId,
-    action: &str,
-    message: String,
-    principal: &str,
-) -> Result<(), DbError> {
+async fn log(tx: &mut PgConnection, id: TaskId, action: &str, message: String, principal: &str) -> Result<(), DbError> {
     let entry = LogEntry {
         task_id: Some(id),
         worker_id: None,

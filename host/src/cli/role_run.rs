@@ -15,7 +15,7 @@ use super::client::Client;
 use super::follow::{self, Followed, Lines};
 use super::output::{Output, note, visible};
 use super::role_args::RunArguments;
-use super::{dev_options, hooks, role_work, start_logging, task};
+use super::{Checkpoints, dev_options, hooks, role_work, start_logging, task};
 use crate::app::{self, DevHost};
 use crate::config::{ClientConfig, Env, LogConfig};
 use crate::db::task_views::TaskSummary;
@@ -80,7 +80,7 @@ fn log_what_is_wrong(env: Env<'_>) -> Result<()> {
     if !LogConfig::filter_is_set(env) {
         LOG_FILTER.clone_into(&mut log.filter);
     }
-    start_logging(&log)
+    start_logging(&log, Checkpoints::AsFiltered)
 }
 
 async fn follow_task(

@@ -69,6 +69,7 @@ impl Stage {
             attempt: Attempt(1),
             attempts_max: 1,
             last_error: None,
+            goal: None,
         };
         let (recorder, messages) = mpsc::channel(RECORDER_QUEUE_MAX);
         let input = RunInput {

@@ -250,6 +250,84 @@ pub mod http_fetch {
     }
 }
 
+/// Sending to the web.
+#[cfg(feature = "http-send")]
+pub mod http_send {
+    pub use crate::bindings::juggernaut::host::http_send::*;
+}
+
+/// Asking a language model.
+#[cfg(feature = "llm")]
+pub mod llm {
+    pub use crate::bindings::juggernaut::host::llm::*;
+}
+
+/// Looking at tasks.
+#[cfg(feature = "tasks-read")]
+pub mod tasks_read {
+    pub use crate::bindings::juggernaut::host::tasks_read::*;
+}
+
+/// Creating and steering tasks of the same goal.
+#[cfg(feature = "tasks-write")]
+pub mod tasks_write {
+    pub use crate::bindings::juggernaut::host::tasks_write::*;
+}
+
+/// The goal that this task works for.
+#[cfg(feature = "goals")]
+pub mod goals {
+    pub use crate::bindings::juggernaut::host::goals::*;
+}
+
+/// The workers and their heartbeats.
+#[cfg(feature = "workers-read")]
+pub mod workers_read {
+    pub use crate::bindings::juggernaut::host::workers_read::*;
+}
+
+/// Figures over a window of time.
+#[cfg(feature = "metrics-read")]
+pub mod metrics_read {
+    pub use crate::bindings::juggernaut::host::metrics_read::*;
+}
+
+/// The execution log.
+#[cfg(feature = "logs-read")]
+pub mod logs_read {
+    pub use crate::bindings::juggernaut::host::logs_read::*;
+}
+
+/// Raising and resolving alerts.
+#[cfg(feature = "alerts")]
+pub mod alerts {
+    pub use crate::bindings::juggernaut::host::alerts::*;
+}
+
+/// What earlier tasks taught.
+#[cfg(feature = "learnings")]
+pub mod learnings {
+    pub use crate::bindings::juggernaut::host::learnings::*;
+}
+
+/// Storing reports.
+#[cfg(feature = "reports")]
+pub mod reports {
+    pub use crate::bindings::juggernaut::host::reports::*;
+}
+
+/// Recommending changes that a person may approve.
+#[cfg(feature = "recommendations")]
+pub mod recommendations {
+    pub use crate::bindings::juggernaut::host::recommendations::*;
+}
+
+/// Starting workflows and following them.
+#[cfg(feature = "deploy")]
+pub mod deploy {
+    pub use crate::bindings::juggernaut::host::deploy::*;
+}
+
 /// Makes a function the role: `fn(Assignment) -> Result<Evidence, Failure>`.
 #[macro_export]
 macro_rules! role {

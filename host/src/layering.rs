@@ -21,6 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "journal",
             "approval",
             "audit",
+            "records",
             "task",
             "repo",
             "text",
@@ -43,6 +44,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "manifest",
             "journal",
             "audit",
+            "records",
             "task",
             "repo",
             "config",
@@ -62,23 +64,27 @@ const LAYERS: &[(&str, &[&str])] = &[
             "journal",
             "approval",
             "audit",
+            "records",
             "task",
             "repo",
             "crash",
         ],
     ),
-    ("http", &["db", "policy", "journal", "approval", "audit", "task", "repo"]),
+    ("http", &["db", "policy", "journal", "approval", "audit", "records", "task", "repo"]),
     ("localdb", &[]),
     // What the worker and `evidence verify` ask of the world.
     ("verification", &["db", "evidence", "github", "task", "repo"]),
     // All SQL. `config` for how the database is reached.
-    ("db", &["evidence", "policy", "journal", "approval", "audit", "task", "repo", "text", "config", "crash"]),
+    (
+        "db",
+        &["evidence", "policy", "journal", "approval", "audit", "records", "task", "repo", "text", "config", "crash"],
+    ),
     // Never db, http or worker: what a run writes down leaves by channel.
     (
         "sandbox",
         &[
-            "github", "egress", "policy", "manifest", "journal", "approval", "task", "repo", "web", "text", "secrets",
-            "crash",
+            "github", "egress", "policy", "manifest", "journal", "approval", "records", "task", "repo", "web", "text",
+            "secrets", "crash",
         ],
     ),
     // `github` for the shape of a pull request; no call is made.
@@ -90,8 +96,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("egress", &["policy", "web"]),
     ("policy", &["manifest", "task", "repo", "web"]),
     ("manifest", &["repo", "web", "text"]),
-    ("journal", &["approval", "task", "repo"]),
+    ("journal", &["approval", "records", "task", "repo"]),
     ("approval", &["task"]),
+    // What runs ask of the host's tables and write to them, as values.
+    ("records", &["task"]),
     // What is recorded, and how it is hashed and signed; no I/O.
     ("audit", &["task"]),
     ("task", &["repo"]),

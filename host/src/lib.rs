@@ -20,6 +20,7 @@ mod layering;
 pub mod localdb;
 pub mod manifest;
 pub mod policy;
+pub mod records;
 pub mod repo;
 pub mod sandbox;
 pub mod secrets;

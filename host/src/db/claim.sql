@@ -99,6 +99,7 @@ select
     c.attempt as "attempt!",
     c.attempts_max as "attempts_max!",
     c.error_message,
+    c.goal_id,
     c.lease as "lease!",
     c.created_at as "created_at!",
     c.requested_worker,

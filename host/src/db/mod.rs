@@ -18,6 +18,7 @@ pub mod journal;
 pub mod logs;
 pub mod outcomes;
 pub mod queue;
+mod records;
 pub mod registry;
 pub mod replay;
 pub mod request_keys;

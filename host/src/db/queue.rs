@@ -13,7 +13,9 @@ use uuid::Uuid;
 
 use super::{Db, DbError, approvals};
 use crate::audit::{Event, EventKind};
-use crate::task::{Attempt, Criterion, EvidenceKind, Lease, Priority, Risk, Task, TaskId, TaskStatus, WorkerId};
+use crate::task::{
+    Attempt, Criterion, EvidenceKind, GoalId, Lease, Priority, Risk, Task, TaskId, TaskStatus, WorkerId,
+};
 
 /// How often a worker that claims from a long queue looks at it from its beginning. In between it goes on where it
 /// stood: what it claimed stays in the index as dead entries until the next vacuum, and each claim would walk past all
@@ -177,6 +179,7 @@ impl Db {
                     attempt: Attempt(row.attempt),
                     attempts_max: u32::try_from(row.attempts_max).unwrap_or(1),
                     last_error: row.error_message,
+                    goal: row.goal_id.map(GoalId),
                 },
             };
             position.reach(&claim.task, addressee, created_at);

@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 
 use super::queue::criteria_as_stored;
 use super::{Db, DbError};
-use crate::task::{Attempt, EvidenceKind, Priority, Risk, Task, TaskId, TaskStatus};
+use crate::task::{Attempt, EvidenceKind, GoalId, Priority, Risk, Task, TaskId, TaskStatus};
 
 /// An attempt as the tables have it.
 #[derive(Debug, Clone)]
@@ -35,7 +35,7 @@ impl Db {
     ) -> Result<Option<RecordedAttempt>, DbError> {
         let row = sqlx::query!(
             r#"select t.title, t.description, t.task_type, t.priority as "priority: Priority", t.risk as "risk: Risk",
-                   t.risk_reasons, t.payload, t.acceptance_criteria, t.attempts_max, t.attempt as newest,
+                   t.risk_reasons, t.payload, t.acceptance_criteria, t.goal_id, t.attempts_max, t.attempt as newest,
                    t.status as "status: TaskStatus", k.evidence as "evidence_kind: EvidenceKind",
                    r.attempt, r.role, r.component_sha256, r.started_at
                from governance_tasks as t
@@ -70,6 +70,7 @@ impl Db {
             attempt: Attempt(row.attempt),
             attempts_max: u32::try_from(row.attempts_max).unwrap_or(1),
             last_error,
+            goal: row.goal_id.map(GoalId),
         };
         let component_sha256 = row.component_sha256.try_into().map_err(|_| DbError::corrupt("component_sha256"))?;
         Ok(Some(RecordedAttempt { task, role: row.role, component_sha256, started_at: row.started_at, end }))

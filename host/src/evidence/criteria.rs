@@ -47,7 +47,14 @@ pub(super) fn answer(
 fn merged(details: &Details) -> Result<Answered, String> {
     match details {
         Details::MergedPullRequest(_) => Ok(Answered::Verified),
-        Details::TestResults(_) | Details::VerificationReport(_) | Details::CitedSummary(_) | Details::Document(_) => {
+        Details::TestResults(_)
+        | Details::VerificationReport(_)
+        | Details::CitedSummary(_)
+        | Details::Document(_)
+        | Details::TasksCreated(_)
+        | Details::ReportStored(_)
+        | Details::AlertsEvaluated(_)
+        | Details::RecommendationFiled(_) => {
             Err("only a merged pull request shows that it is merged, and this task's evidence is none".to_owned())
         }
     }
@@ -65,7 +72,13 @@ fn check_green(details: &Details, world: &World, name: &str) -> Result<Answered,
     let (found, place) = match details {
         Details::MergedPullRequest(_) => (world.checks.iter().find(|check| check.name == name), "the merged head"),
         Details::TestResults(tests) => (tests.check_run(world, name), "the suites of the evidence"),
-        Details::VerificationReport(_) | Details::CitedSummary(_) | Details::Document(_) => {
+        Details::VerificationReport(_)
+        | Details::CitedSummary(_)
+        | Details::Document(_)
+        | Details::TasksCreated(_)
+        | Details::ReportStored(_)
+        | Details::AlertsEvaluated(_)
+        | Details::RecommendationFiled(_) => {
             return Err("only merged-pull-request and test-results evidence show check runs".to_owned());
         }
     };

@@ -10,6 +10,7 @@ mod junit;
 mod merge;
 mod observed;
 mod recheck;
+mod records;
 mod report;
 mod research;
 mod tests_run;
@@ -19,6 +20,7 @@ pub use document::{DocumentEvidence, DocumentPlace};
 pub use judge::judge;
 pub use merge::MergeEvidence;
 pub use recheck::{Holding, WorldNow, recheck};
+pub use records::{EvaluatedAlerts, FiledRecommendation, GoalEvidence, StoredReport};
 pub use report::text;
 pub use research::{CitationEvidence, Source};
 pub use tests_run::{SuiteFrom, TestEvidence, TestSuite};
@@ -131,6 +133,10 @@ pub enum Details {
     VerificationReport(ReportEvidence),
     CitedSummary(CitationEvidence),
     Document(DocumentEvidence),
+    TasksCreated(GoalEvidence),
+    ReportStored(StoredReport),
+    AlertsEvaluated(EvaluatedAlerts),
+    RecommendationFiled(FiledRecommendation),
 }
 
 /// Marks verified evidence.

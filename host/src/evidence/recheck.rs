@@ -3,7 +3,10 @@
 use super::observed::content;
 use super::tests_run::{counted, recount};
 use super::verification::look;
-use super::{Details, DocumentPlace, SeenDocument, StepRef, Verified};
+use super::{
+    Details, DocumentPlace, EvaluatedAlerts, FiledRecommendation, GoalEvidence, SeenDocument, StepRef, StoredReport,
+    Verified, records,
+};
 use crate::github::{PullRequest, PullRequestState};
 use crate::journal::Step;
 
@@ -64,6 +67,18 @@ pub fn recheck(verified: &Verified, now: &WorldNow) -> Holding {
             for source in &citations.sources {
                 problems.extend(changed_body(source.step, &source.sha256, &now.steps));
             }
+        }
+        Details::TasksCreated(GoalEvidence { children, .. }) => {
+            problems.extend(records::goal(children, &now.steps).err().map(|refusal| refusal.0));
+        }
+        Details::ReportStored(StoredReport { id, sha256, .. }) => {
+            problems.extend(records::report(id, sha256, &now.steps).err().map(|refusal| refusal.0));
+        }
+        Details::AlertsEvaluated(EvaluatedAlerts { measurements, raised }) => {
+            problems.extend(records::alerts(measurements, raised, &now.steps).err().map(|refusal| refusal.0));
+        }
+        Details::RecommendationFiled(FiledRecommendation { id, .. }) => {
+            problems.extend(records::recommendation(id, &now.steps).err().map(|refusal| refusal.0));
         }
         Details::Document(stored) => match &stored.document {
             DocumentPlace::Url { url: _, step } => problems.extend(changed_body(*step, &stored.sha256, &now.steps)),

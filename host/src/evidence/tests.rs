@@ -28,6 +28,7 @@ fn task(criteria: Vec<Criterion>) -> Task {
         attempt: Attempt(1),
         attempts_max: 3,
         last_error: None,
+        goal: None,
     }
 }
 

@@ -9,7 +9,8 @@ mod alert;
 mod cursor;
 mod message;
 
-pub use alert::{Alert, Severity};
+pub use crate::records::Severity;
+pub use alert::Alert;
 pub use cursor::{Cursor, Diverged, Next};
 pub use message::{Decided, LogLine, Message, NotDurable, Raised, Reply, Verdict};
 

@@ -16,6 +16,7 @@ mod harm;
 mod outside;
 mod paths;
 mod question;
+mod records;
 pub mod risk;
 mod scope;
 mod sql;
@@ -25,6 +26,7 @@ pub use engine::{Asker, DEFAULT_DENY, Decision, Policies, PoliciesError, PolicyS
 pub use granted::Granted;
 pub use harm::{Harm, is_migration, is_sql};
 pub use question::{Action, Question};
+pub use records::Beyond;
 pub use risk::{Assessment, assess_task};
 pub use scope::{Authority, Scope};
 

@@ -243,7 +243,7 @@ impl RunState {
         self.send(Message::Raise(raised)).await
     }
 
-    async fn advance(&mut self, call: &Call) -> Result<Next, RunError> {
+    pub(super) async fn advance(&mut self, call: &Call) -> Result<Next, RunError> {
         self.drain_log().await?;
         if self.cursor.calls() >= self.manifest.limits.host_calls {
             return Err(RunError::OutOfHostCalls { calls_max: self.manifest.limits.host_calls });
@@ -255,7 +255,7 @@ impl RunState {
     }
 
     /// Counts what a call carries, in both directions; the journal has to hold it, and a resumed run to load it.
-    fn weigh(&mut self, bytes: usize) -> Result<(), RunError> {
+    pub(super) fn weigh(&mut self, bytes: usize) -> Result<(), RunError> {
         let limit_kib = self.manifest.limits.journal_kib;
         self.journal_bytes = self.journal_bytes.saturating_add(bytes);
         if self.journal_bytes > limit_kib as usize * 1024 {
@@ -265,7 +265,7 @@ impl RunState {
     }
 
     /// Gives the guest what the journal holds.
-    fn replay<T: DeserializeOwned>(&mut self, outcome: &Outcome) -> Result<T, CallError> {
+    pub(super) fn replay<T: DeserializeOwned>(&mut self, outcome: &Outcome) -> Result<T, CallError> {
         self.clock.move_to(outcome.at);
         let unreadable =
             |error: serde_json::Error| RunError::Host(format!("a recorded result can not be read: {error}"));
@@ -285,7 +285,7 @@ impl RunState {
     }
 
     /// Fails where the lease may have passed to another host meanwhile.
-    fn may_act(&self) -> Result<(), RunError> {
+    pub(super) fn may_act(&self) -> Result<(), RunError> {
         if Instant::now() < *self.act_until.borrow() { Ok(()) } else { Err(RunError::LeaseLost) }
     }
 
@@ -323,7 +323,7 @@ impl RunState {
     }
 
     /// Records that a call was not made because it would have sent a secret out.
-    async fn refuse<T>(&mut self, made: Made, leak: Leak) -> Result<T, CallError> {
+    pub(super) async fn refuse<T>(&mut self, made: Made, leak: Leak) -> Result<T, CallError> {
         let at = determinism::now();
         self.clock.move_to(at);
         let Leak { error, alert } = leak;
@@ -367,7 +367,13 @@ pub(super) struct Made {
 }
 
 impl Made {
-    fn done(self, result: Value, at: OffsetDateTime, alert: Option<Box<Alert>>, reply: Option<Reply>) -> Message {
+    pub(super) fn done(
+        self,
+        result: Value,
+        at: OffsetDateTime,
+        alert: Option<Box<Alert>>,
+        reply: Option<Reply>,
+    ) -> Message {
         let Self { position, call, began_at } = self;
         Message::Done { position, call, began_at, result, at, alert, reply }
     }
@@ -387,7 +393,7 @@ fn no_github() -> GuestError {
     GuestError::Unavailable("this host has no GitHub token; the operator sets GITHUB_TOKEN".to_owned())
 }
 
-fn to_journal<T: Serialize>(result: &Result<T, GuestError>) -> Result<Value, RunError> {
+pub(super) fn to_journal<T: Serialize>(result: &Result<T, GuestError>) -> Result<Value, RunError> {
     let stored = match result {
         Ok(value) => serde_json::to_value(value).map(|value| json!({ "ok": value })),
         Err(error) => serde_json::to_value(error).map(|error| json!({ "err": error })),

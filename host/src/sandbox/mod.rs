@@ -22,6 +22,7 @@ mod leaks;
 mod limits;
 mod log;
 mod output;
+mod records;
 mod role;
 mod run;
 mod script;

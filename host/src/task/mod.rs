@@ -9,7 +9,7 @@ mod outcome;
 mod status;
 
 pub use criterion::{Criterion, CriterionError};
-pub use ids::{Attempt, HostId, Lease, TaskId, WorkerId};
+pub use ids::{Attempt, GoalId, HostId, Lease, TaskId, WorkerId};
 pub use new::{CodeChange, CodePayload, InvalidTask, NewTask, TaskDraft, Treatment, limits};
 pub use outcome::{
     Answer, Claim, ClaimedCheck, ClaimedDocument, ClaimedSuite, Failure, Observation, Proof, REASON_BYTES_MAX,
@@ -37,6 +37,8 @@ pub struct Task {
     pub attempt: Attempt,
     pub attempts_max: u32,
     pub last_error: Option<String>,
+    /// The goal that it works for.
+    pub goal: Option<GoalId>,
 }
 
 /// Where a task's work goes.

@@ -33,6 +33,19 @@ pub enum Proof {
     /// Journal positions of the sources that the claim's summary stands on.
     CitedSummary(Vec<u32>),
     Document(ClaimedDocument),
+    /// Ids of the children of the goal that was closed, as the role spells them.
+    TasksCreated(Vec<String>),
+    ReportStored {
+        id: String,
+        sha256: String,
+    },
+    /// Journal positions of measurements, and ids of the alerts that were raised.
+    AlertsEvaluated {
+        measurements: Vec<u32>,
+        raised: Vec<String>,
+    },
+    /// The recommendation's id.
+    RecommendationFiled(String),
 }
 
 /// Tests that are said to have run, and how often each end came.

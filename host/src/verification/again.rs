@@ -146,7 +146,13 @@ fn outside(details: &Details) -> Option<Outside<'_>> {
             DocumentPlace::File { repository, path, reference } => Some(Outside::File { repository, path, reference }),
             DocumentPlace::Url { .. } => None,
         },
-        Details::TestResults(_) | Details::VerificationReport(_) | Details::CitedSummary(_) => None,
+        Details::TestResults(_)
+        | Details::VerificationReport(_)
+        | Details::CitedSummary(_)
+        | Details::TasksCreated(_)
+        | Details::ReportStored(_)
+        | Details::AlertsEvaluated(_)
+        | Details::RecommendationFiled(_) => None,
     }
 }
 

@@ -64,7 +64,8 @@ impl Worker {
         let task = Arc::new(claim.task.clone());
         let (recorder, messages) = mpsc::channel(RECORDER_QUEUE_MAX);
         let input = self.load(claim, key, &task, standing, recorder).await?;
-        let recording = Recorder::new(self.db.clone(), self.writer.clone(), key.clone(), task.risk).record(messages);
+        let recording = Recorder::new(self.db.clone(), self.writer.clone(), self.wake.clone(), key.clone(), task.risk)
+            .record(messages);
         let began = Instant::now();
         let running = async {
             let end = self.sandbox.run(&self.role, &self.services, input).await;

@@ -40,6 +40,19 @@ pub(super) fn link(linker: &mut Linker<RunState>, manifest: &Manifest) -> wasmti
             Interface::Timer => host::timer::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
             Interface::Scratch => host::scratch::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
             Interface::HttpFetch => host::http_fetch::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
+            Interface::HttpSend => wasmtime::bail!("this host can not link {interface} yet"),
+            Interface::Llm => wasmtime::bail!("this host can not link {interface} yet"),
+            Interface::TasksRead => wasmtime::bail!("this host can not link {interface} yet"),
+            Interface::TasksWrite => wasmtime::bail!("this host can not link {interface} yet"),
+            Interface::Goals => wasmtime::bail!("this host can not link {interface} yet"),
+            Interface::WorkersRead => wasmtime::bail!("this host can not link {interface} yet"),
+            Interface::MetricsRead => wasmtime::bail!("this host can not link {interface} yet"),
+            Interface::LogsRead => wasmtime::bail!("this host can not link {interface} yet"),
+            Interface::Alerts => wasmtime::bail!("this host can not link {interface} yet"),
+            Interface::Learnings => wasmtime::bail!("this host can not link {interface} yet"),
+            Interface::Reports => wasmtime::bail!("this host can not link {interface} yet"),
+            Interface::Recommendations => wasmtime::bail!("this host can not link {interface} yet"),
+            Interface::Deploy => wasmtime::bail!("this host can not link {interface} yet"),
         }
     }
     Ok(())

@@ -1,0 +1,5 @@
+//! `reports`.
+
+/// A change of reports.
+#[derive(Clone, Debug)]
+pub enum ReportChange {}

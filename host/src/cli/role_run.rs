@@ -25,6 +25,8 @@ use crate::manifest::Manifest;
 const FOLDER: &str = "target/role-run";
 /// The command line looks for a folder of this name.
 const HOME: &str = ".juggernaut";
+/// Below that, the folder that holds this one role.
+const ROLES: &str = "role-run";
 /// What the host tells of itself: only what is wrong, where nobody asks for more.
 const LOG_FILTER: &str = "warn";
 
@@ -36,10 +38,11 @@ pub(super) async fn run(arguments: RunArguments, env: Env<'_>, output: Output) -
     let mut draft = task::read_json(&file).context("--task")?;
     let component = role_work::component(&place)?;
     let folder = home.clone().unwrap_or_else(|| place.directory.join(FOLDER));
-    let roles = folder.join("roles");
+    let home_folder = folder.join(HOME);
+    // Cleared each time: nobody else's folder has this name.
+    let roles = home_folder.join(ROLES);
     let manifest = app::stage_role(&place.directory, component, &roles)?;
     complete(&mut draft, &manifest)?;
-    let home_folder = folder.join(HOME);
     if home.is_none() {
         app::clear_folder(&home_folder.join("forge"))?;
     }

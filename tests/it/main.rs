@@ -22,6 +22,7 @@ mod evidence;
 mod fetch;
 mod forge_faults;
 mod found_risk;
+mod goals;
 mod hostile_payloads;
 mod lifecycle;
 mod model;

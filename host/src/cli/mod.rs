@@ -13,6 +13,8 @@ mod client;
 mod database;
 mod evidence;
 mod follow;
+mod goal;
+mod goal_args;
 mod governance_args;
 pub mod hooks;
 pub mod output;
@@ -100,6 +102,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 TaskCommand::Retry { id } => task::change(&client, id, "retry", output).await,
             }
         }
+        Command::Goal { command } => goal::run(&client::Client::from_env(env)?, command, output).await,
         Command::Approval { command } => approval::run(&client::Client::from_env(env)?, command, output).await,
         Command::Alert { command } => alert::run(&client::Client::from_env(env)?, command, output).await,
         Command::Worker { command: args::WorkerCommand::List } => {

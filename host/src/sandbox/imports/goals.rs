@@ -76,7 +76,8 @@ impl Host for RunState {
     async fn fail(&mut self, reason: String) -> Result<(), CallError> {
         let reason = storable(reason);
         let call = call("fail", Effect::Write, json!({ "reason": reason }));
-        self.change_goal(call, Ok(GoalChange::Fail { reason })).await
+        let allowed = self.judged(|scope| scope.write_records(Interface::Goals, "fail", Vec::new())).await;
+        self.change(call, allowed, Change::Goals(GoalChange::Fail { reason })).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! `http-send` with a real guest against a server of this test that counts: what is granted arrives once; what is not
 //! granted never leaves; what may have arrived is never sent again blindly.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -60,7 +60,13 @@ pub(crate) async fn is_for_a_person(host: &Host, task: &str, at: &str) {
     assert_eq!(row["attempt"], 1, "{at}: it is not tried again by itself");
     let alerts = format!("alerts where kind = 'unknown-outcome' and fingerprint = 'unknown-outcome/{task}/1/0'");
     assert_eq!(count(&host.db(), &alerts).await, 1, "{at}: {error}");
-    assert_eq!(journal(host, task).await[0]["state"], "intended", "{at}: the journal does not pretend to know");
+    let step = &journal(host, task).await[0];
+    assert!(
+        step["result"]["lost"].is_array() && step["result"]["ok"].is_null(),
+        "{at}: the journal does not pretend to know"
+    );
+    let told = format!("audit_log where task_id = '{task}' and kind = 'host_call' and details ->> 'outcome' = 'lost'");
+    assert_eq!(count(&host.db(), &told).await, 1, "{at}");
     is_true(&host.database()).await;
     agrees(&host.database()).await;
 }
@@ -234,7 +240,8 @@ async fn lost(path: &'static str) {
         let token = host.token("operator").await;
         let (status, _, answer) = host.api(Method::POST, &retry, Some(&token), None).await;
         assert_eq!(status, StatusCode::OK, "{answer}");
-        while web.arrived().len() < 2 {
+        let began = Instant::now();
+        while web.arrived().len() < 2 && began.elapsed() < LIMIT {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         assert_eq!(web.keys(), [format!("juggernaut-{task}/1/0"), format!("juggernaut-{task}/2/0")]);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Db, DbError};
 use crate::approval::Use;
 use crate::audit::{Event, EventKind};
-use crate::journal::{Alert, Effect, LogLine, Outcome, Raised, Step};
+use crate::journal::{Alert, Effect, LogLine, Outcome, Raised, Step, Unsettled};
 use crate::policy::OwnRun;
 use crate::repo::{Branch, Repository, Sha};
 use crate::task::{Attempt, Lease, Risk, TaskId, WorkerId};
@@ -62,6 +62,8 @@ impl Batch {
 fn host_call(key: &RunKey, step: &Step) -> Event {
     let outcome = match &step.outcome {
         None => "intended",
+        // Nobody knows whether it took effect.
+        Some(outcome) if outcome.result.get("lost").is_some() => "lost",
         Some(outcome) if outcome.ok().is_some() => "ok",
         Some(_) => "err",
     };
@@ -109,19 +111,25 @@ impl Db {
         risk.ok_or(DbError::UnknownTask(task))
     }
 
-    /// Whether a mutation of the attempt began and its end is not known.
-    pub async fn has_unsettled_step(&self, task: TaskId, attempt: Attempt) -> Result<bool, DbError> {
-        let found = sqlx::query_scalar!(
-            r#"select exists (
-                   select from task_steps
-                   where task_id = $1 and attempt = $2 and effect = 'write' and state = 'intended'
-               ) as "found!""#,
+    /// The mutation of the attempt that began and whose end is not known, if there is one. A question to a model changes
+    /// nothing but what is spent, and that is known: nothing has to be found out before another attempt.
+    pub async fn unsettled_step(&self, task: TaskId, attempt: Attempt) -> Result<Option<Unsettled>, DbError> {
+        let found = sqlx::query!(
+            r#"select position, interface, function, arguments as "arguments: Value" from task_steps
+               where task_id = $1 and attempt = $2 and effect = 'write' and state = 'intended'
+                   and interface <> 'llm'
+               order by position desc limit 1"#,
             task.0,
             attempt.0,
         )
-        .fetch_one(self.pool())
+        .fetch_optional(self.pool())
         .await?;
-        Ok(found)
+        Ok(found.map(|row| Unsettled {
+            position: row.position,
+            interface: row.interface,
+            function: row.function,
+            arguments: row.arguments,
+        }))
     }
 
     /// Commits that calls of a task made, in any attempt.
@@ -141,8 +149,8 @@ impl Db {
     /// Runs of workflows that calls of a task dispatched, in any attempt.
     pub async fn runs_of_task(&self, task: TaskId) -> Result<Vec<OwnRun>, DbError> {
         let rows = sqlx::query!(
-            r#"select result -> 'ok' ->> 'repository' as "repository!", result -> 'ok' ->> 'workflow' as "workflow!",
-                      result -> 'ok' ->> 'branch' as "branch!", result -> 'ok' ->> 'id' as "id!"
+            r#"select arguments ->> 'repository' as "repository!", arguments ->> 'workflow' as "workflow!",
+                      arguments ->> 'reference' as "branch!", result -> 'ok' ->> 'id' as "id!"
                from task_steps
                where task_id = $1 and interface = 'deploy' and function = 'dispatch'
                    and result -> 'ok' ->> 'id' is not null
@@ -151,7 +159,7 @@ impl Db {
         )
         .fetch_all(self.pool())
         .await?;
-        let corrupt = || DbError::corrupt("result");
+        let corrupt = || DbError::corrupt("arguments");
         rows.into_iter()
             .map(|row| {
                 Ok(OwnRun {

@@ -6,6 +6,7 @@
 //! nothing of the host's (secrets, proxies, cookies) is in a request.
 
 mod client;
+mod deliver;
 mod guard;
 mod headers;
 mod resolver;
@@ -14,6 +15,7 @@ mod send;
 mod tests;
 
 pub use client::{Fetch, FetchError, Fetched, WebClient};
+pub use deliver::{Delivered, Delivery, DeliveryError};
 pub use guard::{Guard, Loopback, Refusal};
 pub use headers::RequestHeaders;
 pub use send::{Answered, SendError, SendLimits};

@@ -13,10 +13,12 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
+use super::decisions::Failed;
 use super::determinism;
 pub(super) use super::errors::{CallError, Finding, GuestError};
+use super::late::Late;
 use super::leaks::Leak;
-use super::run::{RunError, RunMode};
+use super::run::RunError;
 use super::state::{RunState, Services};
 use crate::github::{GitHub, GitHubError};
 use crate::journal::{self, Alert, Call, Message, Next, NotDurable, Outcome, Raised, Reply};
@@ -48,7 +50,7 @@ impl RunState {
     ) -> Result<T, CallError>
     where
         T: Serialize + DeserializeOwned + Send + 'static,
-        E: Into<GuestError> + Send + 'static,
+        E: Failed,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
         let (call, leak) = self.screen(call, &[]);
@@ -63,7 +65,11 @@ impl RunState {
         self.decided(position, &call, &allowed).await?;
         let result = match allowed.map_err(GuestError::from).and_then(|_| act(&self.services)) {
             Err(refused) => Err(refused),
-            Ok(acting) => self.outside(acting).await?.map_err(Into::into),
+            Ok(acting) => {
+                let acted = self.outside(acting).await?;
+                self.denied_outside(position, &call, &acted).await?;
+                acted.map_err(Into::into)
+            }
         };
         let at = determinism::now();
         self.clock.move_to(at);
@@ -136,13 +142,7 @@ impl RunState {
         if self.cursor.calls() >= self.manifest.limits.host_calls {
             return Err(RunError::OutOfHostCalls { calls_max: self.manifest.limits.host_calls });
         }
-        let next = self.cursor.advance(call)?;
-        // The one gate to everything that a call does: a replay does not pass it.
-        if self.mode == RunMode::Replay
-            && let Next::Fresh(position) | Next::Unfinished(position, _) = next
-        {
-            return Err(RunError::BeyondJournal { position, call: call.describe() });
-        }
+        let next = self.mode.admit(self.cursor.advance(call)?, call)?;
         let recorded = if let Next::Recorded(_, outcome) = &next { journal::weight(&outcome.result) } else { 0 };
         self.weigh(journal::weight(&call.arguments) + recorded)?;
         Ok(next)
@@ -165,6 +165,9 @@ impl RunState {
             |error: serde_json::Error| RunError::Host(format!("a recorded result can not be read: {error}"));
         if let Some(value) = outcome.ok() {
             return Ok(T::deserialize(value).map_err(unreadable)?);
+        }
+        if let Some(lost) = RunError::recorded(&outcome.result) {
+            return Err(lost.into());
         }
         let error = outcome.result.get("err").cloned().unwrap_or(Value::Null);
         Err(serde_json::from_value::<GuestError>(error).map_err(unreadable)?.into())

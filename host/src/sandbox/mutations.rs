@@ -6,30 +6,22 @@
 
 use std::fmt;
 use std::future::Future;
-use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
 use time::OffsetDateTime;
 
 use super::approval::Shown;
 use super::calls::{CallError, GuestError, Made};
 use super::determinism;
 use super::errors::ActError;
+use super::late::Late;
+use super::reconcile::unreconciled;
 use super::run::RunError;
 use super::state::RunState;
 use crate::crash::{self, Point};
-use crate::journal::{Alert, Call, Next, Severity, Verdict};
+use crate::journal::{Alert, Call, Next, Verdict};
 use crate::policy::{Granted, Ruling};
-use crate::text::visible;
-
-/// Looks for what became of a mutation whose answer was lost, or times that it is sent under the same key, in one run;
-/// and the pause before the second, which doubles.
-const TRIES: u32 = 4;
-const PAUSE: Duration = Duration::from_millis(500);
-/// How long after its intent a call may be sent again: well within what servers remember keys for.
-const AGAIN_FOR: time::Duration = time::Duration::minutes(15);
 
 /// Names a step in the world, so that its effect can be found again: it stands in commit messages.
 #[derive(Debug, Clone)]
@@ -103,10 +95,17 @@ pub(super) trait Mutation: Clone + Send + Sync + 'static {
         std::future::ready(Ok(Shown::of_arguments(call)))
     }
 
+    /// `late` is for what has to be made good, should the claim have been lost meanwhile.
     fn act(
         client: Self::Client,
         grant: Granted<Self::Action>,
+        late: Late,
     ) -> impl Future<Output = Result<Self::Output, Self::Error>> + Send;
+
+    /// What denied it, where that came to be seen only while it was done: the address that a name has.
+    fn denied_by(_error: &Self::Error) -> &[String] {
+        &[]
+    }
 
     /// Whether the world shows the effect of this very step. `None` is certain: it did not happen. Asked only of what
     /// recovers by [`Recovery::Find`].
@@ -123,7 +122,7 @@ pub(super) trait Mutation: Clone + Send + Sync + 'static {
 }
 
 /// How a call that was done ended, for the guest; or why the run ends.
-type Ended<T> = Result<Result<T, GuestError>, RunError>;
+pub(super) type Ended<T> = Result<Result<T, GuestError>, RunError>;
 
 impl RunState {
     /// A call that changes the world.
@@ -173,7 +172,7 @@ impl RunState {
         finished
     }
 
-    fn name_of(&self, made: &Made) -> StepName {
+    pub(super) fn name_of(&self, made: &Made) -> StepName {
         StepName {
             task: self.task.id,
             attempt: self.task.attempt.number(),
@@ -193,32 +192,22 @@ impl RunState {
         self.finish_with(made, result, alert).await
     }
 
-    /// What became of a call that another run began. None where it may be made, or made again.
-    async fn recover<M: Mutation>(
+    pub(super) async fn act<M: Mutation>(
         &mut self,
-        mutation: &M,
         client: &M::Client,
         made: &Made,
-        step: &StepName,
-    ) -> Result<Option<M::Output>, RunError> {
-        let cause = match mutation.recovery() {
-            Recovery::Find => return self.reconcile(mutation, client, made, step).await,
-            Recovery::Again if determinism::now() - made.began_at < AGAIN_FOR => return Ok(None),
-            Recovery::Again => format!("it began over {} minutes ago", AGAIN_FOR.whole_minutes()),
-            Recovery::Person => "the run that made it broke off".to_owned(),
-        };
-        Err(self.lost(made, step, &cause).await)
-    }
-
-    async fn act<M: Mutation>(
-        &mut self,
-        client: &M::Client,
         grant: Granted<M::Action>,
     ) -> Result<Result<M::Output, ActError>, RunError> {
         self.may_act()?;
         crash::point(Point::BeforeAct);
-        let acted = self.outside(M::act(client.clone(), grant)).await?;
+        let late = Late { task: self.task.id, act_until: self.act_until.clone(), alerts: self.services.alerts.clone() };
+        let acted = self.outside(M::act(client.clone(), grant, late)).await?;
         crash::point(Point::AfterAct);
+        let denied_by = acted.as_ref().err().map(M::denied_by).unwrap_or_default();
+        if !denied_by.is_empty() {
+            let (policies, level) = (denied_by.to_vec(), self.risk.level);
+            self.record_decision(made.position, &made.call, Verdict::Denied, policies, level).await?;
+        }
         Ok(acted.map_err(Into::into))
     }
 
@@ -232,7 +221,7 @@ impl RunState {
         unfinished: bool,
     ) -> Ended<M::Output> {
         let step = self.name_of(made);
-        match (self.act::<M>(client, grant).await?, mutation.recovery()) {
+        match (self.act::<M>(client, made, grant).await?, mutation.recovery()) {
             (Ok(output), _) => Ok(Ok(output)),
             (Err(ActError::Unknown(cause)), Recovery::Find) => {
                 match self.reconcile(mutation, client, made, &step).await? {
@@ -256,93 +245,4 @@ impl RunState {
             (Err(ActError::NotDone(error) | ActError::Refused(error)), _) => Ok(Err(error)),
         }
     }
-
-    /// Makes a call again, under the same key, until there is an answer to it.
-    async fn again<M: Mutation>(
-        &mut self,
-        mutation: &M,
-        client: &M::Client,
-        made: &Made,
-        mut cause: String,
-    ) -> Ended<M::Output> {
-        let step = self.name_of(made);
-        let mut pause = PAUSE;
-        for _ in 1..TRIES {
-            self.outside(tokio::time::sleep(pause)).await?;
-            pause *= 2;
-            // A grant is good for one time; what a person approved is this very call.
-            let grant = match mutation.decide(self, &step).await {
-                Ok(ruling) => ruling.grant,
-                Err(error) => return Err(self.lost(made, &step, error.message()).await),
-            };
-            cause = match self.act::<M>(client, grant).await? {
-                Ok(output) => return Ok(Ok(output)),
-                Err(ActError::Refused(error)) => return Ok(Err(error)),
-                Err(ActError::NotDone(error)) => error.message().to_owned(),
-                Err(ActError::Unknown(cause) | ActError::Lost(cause)) => cause,
-            };
-        }
-        Err(self.lost(made, &step, &cause).await)
-    }
-
-    async fn reconcile<M: Mutation>(
-        &mut self,
-        mutation: &M,
-        client: &M::Client,
-        made: &Made,
-        step: &StepName,
-    ) -> Result<Option<M::Output>, RunError> {
-        let (mutation, client, wanted) = (mutation.clone(), client.clone(), step.clone());
-        let search = async move {
-            let mut pause = PAUSE;
-            let mut answer = mutation.find(client.clone(), wanted.clone()).await.map_err(told);
-            for _ in 1..TRIES {
-                if matches!(answer, Ok(_) | Err((ActError::Lost(_), _))) {
-                    break;
-                }
-                tokio::time::sleep(pause).await;
-                pause *= 2;
-                answer = mutation.find(client.clone(), wanted.clone()).await.map_err(told);
-            }
-            answer
-        };
-        match self.outside(search).await? {
-            Ok(found) => Ok(found),
-            Err((ActError::Lost(cause), _)) => Err(self.lost(made, step, &cause).await),
-            Err((ActError::NotDone(_) | ActError::Refused(_) | ActError::Unknown(_), cause)) => {
-                Err(unreconciled(step, &cause))
-            }
-        }
-    }
-
-    /// Ends the run, and has a person look: nobody else can say what became of the call.
-    async fn lost(&mut self, made: &Made, step: &StepName, cause: &str) -> RunError {
-        let name = format!("{}.{}", made.call.interface, made.call.function);
-        let alert = Alert {
-            severity: Severity::Critical,
-            kind: "unknown-outcome",
-            fingerprint: format!("unknown-outcome/{step}"),
-            title: format!("Nobody knows whether a call took effect: {name}"),
-            details: json!({ "call": name, "attempt": step.attempt, "position": step.position }),
-            occurrences: 1,
-        };
-        if let Err(stop) = self.send(crate::journal::Message::Alert(Box::new(alert))).await {
-            return stop;
-        }
-        RunError::Lost {
-            step: step.to_string(),
-            call: visible(&made.call.describe()).into_owned(),
-            cause: cause.to_owned(),
-        }
-    }
-}
-
-/// What it means, and how it reads.
-fn told(error: impl Into<ActError> + fmt::Display) -> (ActError, String) {
-    let text = error.to_string();
-    (error.into(), text)
-}
-
-fn unreconciled(step: &StepName, cause: &str) -> RunError {
-    RunError::Unreconciled { step: step.to_string(), cause: cause.to_owned() }
 }

@@ -17,6 +17,7 @@ use crate::sandbox::approval::Shown;
 use crate::sandbox::bindings::juggernaut::host::deploy::{Host, WorkflowRun as WitRun};
 use crate::sandbox::calls::{CallError, GuestError};
 use crate::sandbox::errors::ActError;
+use crate::sandbox::late::Late;
 use crate::sandbox::mutations::{Mutation, StepName};
 use crate::sandbox::state::RunState;
 
@@ -40,25 +41,37 @@ struct Dispatching {
     known: Vec<u64>,
 }
 
-/// A run as the journal holds it.
+/// A run as the journal holds it: in the words of `wit/outward.wit`, so that evidence can name what the role was given.
 #[derive(Clone, Serialize, Deserialize)]
-struct DispatchedRun {
-    repository: Repository,
-    workflow: String,
-    branch: Branch,
+pub(super) struct JournalledRun {
     id: u64,
-    status: CheckStatus,
+    status: String,
+    #[serde(default)]
     conclusion: Option<String>,
     url: String,
     head_sha: Sha,
     /// The head that was judged and approved. None where the run was found again after its answer was lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     judged_sha: Option<Sha>,
 }
 
-impl DispatchedRun {
-    fn of(run: WorkflowRun, repository: Repository, workflow: String, branch: Branch, judged_sha: Option<Sha>) -> Self {
+impl JournalledRun {
+    fn of(run: WorkflowRun, judged_sha: Option<Sha>) -> Self {
         let WorkflowRun { id, status, conclusion, url, head_sha, .. } = run;
-        Self { repository, workflow, branch, id, status, conclusion, url, head_sha, judged_sha }
+        let status = match status {
+            CheckStatus::Queued => "queued",
+            CheckStatus::InProgress => "in-progress",
+            CheckStatus::Completed => "completed",
+        };
+        let conclusion = conclusion.map(|conclusion| conclusion.replace('_', "-"));
+        Self { id, status: status.to_owned(), conclusion, url, head_sha, judged_sha }
+    }
+}
+
+impl From<JournalledRun> for WitRun {
+    fn from(run: JournalledRun) -> Self {
+        let JournalledRun { id, status, conclusion, url, head_sha, judged_sha: _ } = run;
+        Self { id, status, conclusion, url, head_sha: head_sha.into() }
     }
 }
 
@@ -90,20 +103,6 @@ fn call(function: &'static str, effect: Effect, arguments: serde_json::Value) ->
 
 fn invalid<T>(message: impl Into<String>) -> Result<T, CallError> {
     Err(GuestError::Invalid(message.into()).into())
-}
-
-/// The words of `wit/outward.wit`.
-fn status(status: CheckStatus) -> String {
-    match status {
-        CheckStatus::Queued => "queued",
-        CheckStatus::InProgress => "in-progress",
-        CheckStatus::Completed => "completed",
-    }
-    .to_owned()
-}
-
-fn conclusion(conclusion: Option<String>) -> Option<String> {
-    conclusion.map(|conclusion| conclusion.replace('_', "-"))
 }
 
 /// A file's name, and nothing that a path could make more of.
@@ -155,16 +154,11 @@ impl Host for RunState {
             json!({ "repository": repository, "workflow": workflow, "reference": branch, "inputs": inputs });
         let known = self.own_runs.iter().filter(|run| run.repository == repository).map(|run| run.id).collect();
         let dispatching = Dispatching { repository, workflow, branch, inputs, known };
-        let run = self.mutate(call("dispatch", Effect::Write, arguments), dispatching).await?;
-        let DispatchedRun { repository, workflow, branch, id, .. } = run.clone();
-        self.own_runs.push(OwnRun { repository, workflow, branch, id });
-        Ok(WitRun {
-            id,
-            status: status(run.status),
-            conclusion: conclusion(run.conclusion),
-            url: run.url,
-            head_sha: run.head_sha.into(),
-        })
+        let own = dispatching.clone();
+        let run: JournalledRun = self.mutate(call("dispatch", Effect::Write, arguments), dispatching).await?;
+        let Dispatching { repository, workflow, branch, .. } = own;
+        self.own_runs.push(OwnRun { repository, workflow, branch, id: run.id });
+        Ok(run.into())
     }
 
     async fn get_run(&mut self, repository: String, id: u64) -> Result<WitRun, CallError> {
@@ -173,21 +167,18 @@ impl Host for RunState {
         let own = self.own_runs.iter().find(|run| run.repository == repository && run.id == id).cloned();
         let asked = repository.clone();
         let allowed = self.judged(move |scope| scope.follow(&asked, id, own.as_ref())).await;
-        let run: WorkflowRun =
-            self.read(call, allowed, |github| async move { github.workflow_run(&repository, id).await }).await?;
-        Ok(WitRun {
-            id: run.id,
-            status: status(run.status),
-            conclusion: conclusion(run.conclusion),
-            url: run.url,
-            head_sha: run.head_sha.into(),
-        })
+        let run: JournalledRun = self
+            .read(call, allowed, |github| async move {
+                Ok::<_, GitHubError>(JournalledRun::of(github.workflow_run(&repository, id).await?, None))
+            })
+            .await?;
+        Ok(run.into())
     }
 }
 
 impl Mutation for Dispatching {
     type Action = DispatchWorkflow;
-    type Output = DispatchedRun;
+    type Output = JournalledRun;
     type Client = GitHub;
     type Error = DispatchError;
 
@@ -226,13 +217,12 @@ impl Mutation for Dispatching {
         seen.map_err(|error| GuestError::Unavailable(error.to_string()))?
     }
 
-    async fn act(github: GitHub, grant: Granted<DispatchWorkflow>) -> Result<DispatchedRun, DispatchError> {
-        let DispatchWorkflow { repository, workflow, branch, head_sha, inputs: _ } = grant.action().clone();
-        let run = github.dispatch_workflow(grant).await?;
-        Ok(DispatchedRun::of(run, repository, workflow, branch, Some(head_sha)))
+    async fn act(github: GitHub, grant: Granted<DispatchWorkflow>, _: Late) -> Result<JournalledRun, DispatchError> {
+        let judged = grant.action().head_sha.clone();
+        Ok(JournalledRun::of(github.dispatch_workflow(grant).await?, Some(judged)))
     }
 
-    async fn find(&self, github: GitHub, step: StepName) -> Result<Option<DispatchedRun>, DispatchError> {
+    async fn find(&self, github: GitHub, step: StepName) -> Result<Option<JournalledRun>, DispatchError> {
         let Self { repository, workflow, branch, inputs: _, known } = self;
         let since = step.intended_at - SKEW;
         let runs = github.dispatched_runs(repository, workflow, branch, since).await?;
@@ -246,11 +236,11 @@ impl Mutation for Dispatching {
                 "no run of {workflow} on {branch} of {repository} has appeared since {since}"
             )));
         };
-        Ok(Some(DispatchedRun::of(run, repository.clone(), workflow.clone(), branch.clone(), None)))
+        Ok(Some(JournalledRun::of(run, None)))
     }
 
     /// A dispatch names a branch. What was pushed to it in the last moment runs instead of what was judged.
-    fn alert(&self, step: &StepName, run: &DispatchedRun) -> Option<Alert> {
+    fn alert(&self, step: &StepName, run: &JournalledRun) -> Option<Alert> {
         let judged = run.judged_sha.as_ref().filter(|judged| **judged != run.head_sha)?;
         Some(Alert {
             severity: Severity::Critical,

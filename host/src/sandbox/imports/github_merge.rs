@@ -12,13 +12,20 @@ use crate::repo::{Repository, Sha};
 use crate::sandbox::approval::Shown;
 use crate::sandbox::bindings::juggernaut::host::github_merge::{self as wit, Host};
 use crate::sandbox::calls::{CallError, GuestError};
+use crate::sandbox::late::Late;
 use crate::sandbox::mutations::{Mutation, StepName};
 use crate::sandbox::state::RunState;
+use crate::task::TaskId;
+use crate::text::visible;
+
+/// Longest title in the subject of a commit.
+const TITLE_BYTES_MAX: usize = 200;
 
 impl Host for RunState {
     async fn merge(&mut self, repository: String, number: u64, head_sha: String) -> Result<wit::Merged, CallError> {
-        let action =
-            MergePullRequest { repository: Repository::parse(&repository)?, number, head_sha: Sha::parse(&head_sha)? };
+        let (repository, head_sha) = (Repository::parse(&repository)?, Sha::parse(&head_sha)?);
+        let message = message(self.task.id, &self.task.title, number, &head_sha);
+        let action = MergePullRequest { repository, number, head_sha, message };
         let call = Call {
             interface: "github-merge",
             function: "merge",
@@ -30,6 +37,13 @@ impl Host for RunState {
     }
 }
 
+/// What the squash commit says: nothing but what the host knows itself, and the task's title.
+fn message(task: TaskId, title: &str, number: u64, head_sha: &Sha) -> String {
+    let title = visible(title);
+    let title = &title[..title.floor_char_boundary(TITLE_BYTES_MAX)];
+    format!("{task}: {title} (#{number})\n\nPull request #{number} of task {task}, as of {head_sha}.")
+}
+
 impl Mutation for MergePullRequest {
     type Action = Self;
     type Output = Merged;
@@ -38,6 +52,10 @@ impl Mutation for MergePullRequest {
 
     fn client(state: &RunState) -> Result<GitHub, GuestError> {
         state.github()
+    }
+
+    fn content(&self) -> &[u8] {
+        self.message.as_bytes()
     }
 
     async fn decide(&self, state: &mut RunState, _: &StepName) -> Result<Ruling<Self>, GuestError> {
@@ -66,7 +84,7 @@ impl Mutation for MergePullRequest {
         seen.map_err(|error| GuestError::Unavailable(error.to_string()))?
     }
 
-    async fn act(github: GitHub, grant: Granted<Self>) -> Result<Merged, GitHubError> {
+    async fn act(github: GitHub, grant: Granted<Self>, _: Late) -> Result<Merged, GitHubError> {
         github.merge(grant).await
     }
 

@@ -1,7 +1,6 @@
 //! `github-write`: branch, file and pull request of this task.
 
 use serde_json::json;
-use sha1::{Digest, Sha1};
 
 use crate::github::{self, GitHub, GitHubError};
 use crate::journal::{self, Call, Effect};
@@ -11,6 +10,7 @@ use crate::repo::{Branch, RepoPath, Repository, Sha};
 use crate::sandbox::bindings::juggernaut::host::github_read::PullRequest;
 use crate::sandbox::bindings::juggernaut::host::github_write::{Commit, Host};
 use crate::sandbox::calls::{CallError, GuestError};
+use crate::sandbox::late::Late;
 use crate::sandbox::mutations::{Mutation, StepName};
 use crate::sandbox::state::RunState;
 
@@ -19,14 +19,6 @@ const STEP_TRAILER: &str = "Juggernaut-Step";
 
 fn call(function: &'static str, arguments: serde_json::Value) -> Call {
     Call { interface: "github-write", function, effect: Effect::Write, arguments }
-}
-
-/// The id that git gives to a file with this content.
-fn blob_sha(content: &[u8]) -> String {
-    let mut hasher = Sha1::new();
-    hasher.update(format!("blob {}\0", content.len()));
-    hasher.update(content);
-    hex::encode(hasher.finalize())
 }
 
 fn within(what: &str, bytes: usize, bytes_max: usize) -> Result<(), GuestError> {
@@ -72,7 +64,7 @@ impl Host for RunState {
             previous: previous.as_deref().map(Sha::parse).transpose()?,
         };
         // A write that changes nothing could be made twice without anybody noticing.
-        if action.previous.as_ref().is_some_and(|previous| previous.as_str() == blob_sha(&action.content)) {
+        if action.previous.as_ref().is_some_and(|previous| previous.as_str() == journal::blob_sha(&action.content)) {
             return Err(GuestError::Invalid("content is what the file holds already".to_owned()).into());
         }
         let arguments = json!({
@@ -133,7 +125,7 @@ impl Mutation for CreateBranch {
         state.ruled(ruling)
     }
 
-    async fn act(github: GitHub, grant: Granted<Self>) -> Result<(), GitHubError> {
+    async fn act(github: GitHub, grant: Granted<Self>, _: Late) -> Result<(), GitHubError> {
         github.create_branch(grant).await
     }
 
@@ -170,7 +162,7 @@ impl Mutation for PutFile {
         Ok(ruling)
     }
 
-    async fn act(github: GitHub, grant: Granted<Self>) -> Result<Self::Output, GitHubError> {
+    async fn act(github: GitHub, grant: Granted<Self>, _: Late) -> Result<Self::Output, GitHubError> {
         github.put_file(grant).await
     }
 
@@ -205,8 +197,11 @@ impl Mutation for OpenPullRequest {
         state.ruled(ruling)
     }
 
-    async fn act(github: GitHub, grant: Granted<Self>) -> Result<Self::Output, GitHubError> {
-        github.open_pull_request(grant).await
+    async fn act(github: GitHub, grant: Granted<Self>, late: Late) -> Result<Self::Output, GitHubError> {
+        let taking_back = grant.taking_back();
+        let opened = github.open_pull_request(grant).await?;
+        late.opened(&github, taking_back, opened.number).await;
+        Ok(opened)
     }
 
     async fn find(&self, github: GitHub, _: StepName) -> Result<Option<Self::Output>, GitHubError> {
@@ -216,14 +211,5 @@ impl Mutation for OpenPullRequest {
                 && pull_request.head_repository.as_ref() == Some(&self.repository)
                 && pull_request.state == github::PullRequestState::Open
         }))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_blob_has_the_id_that_git_gives_it() {
-        // `printf 'hello\n' | git hash-object --stdin`
-        assert_eq!(super::blob_sha(b"hello\n"), "ce013625030ba8dba906f756967f9e9ca394464a");
     }
 }

@@ -20,6 +20,7 @@ use crate::sandbox::approval::{Shown, quoted};
 use crate::sandbox::bindings::juggernaut::host::http_send::{Host, Method as WitMethod, Request, Response};
 use crate::sandbox::calls::{CallError, GuestError};
 use crate::sandbox::errors::ActError;
+use crate::sandbox::late::Late;
 use crate::sandbox::mutations::{Mutation, Recovery, StepName};
 use crate::sandbox::run::RunError;
 use crate::sandbox::state::RunState;
@@ -41,7 +42,7 @@ struct Sending {
 
 /// An answer as the journal holds it.
 #[derive(Serialize, Deserialize)]
-struct JournalledAnswer {
+pub(super) struct JournalledAnswer {
     status: u16,
     url: String,
     headers: Vec<(String, String)>,
@@ -152,7 +153,7 @@ impl Mutation for Sending {
         Ok(shown(action))
     }
 
-    async fn act(client: Sender, grant: Granted<SendRequest>) -> Result<JournalledAnswer, SendError> {
+    async fn act(client: Sender, grant: Granted<SendRequest>, _: Late) -> Result<JournalledAnswer, SendError> {
         let url = grant.action().target.to_string();
         let Answered { status, headers, body } = client.web.send(grant, client.limits).await?;
         Ok(JournalledAnswer {
@@ -163,6 +164,13 @@ impl Mutation for Sending {
             sha256: hex::encode(Sha256::digest(&body)),
             base64: STANDARD.encode(&body),
         })
+    }
+
+    fn denied_by(error: &SendError) -> &[String] {
+        match error {
+            SendError::Denied(denied) => &denied.policies,
+            SendError::NotSent(_) | SendError::Unfit(_) | SendError::Unknown(_) => &[],
+        }
     }
 
     /// The web shows nobody what was sent to it.

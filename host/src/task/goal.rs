@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(admit(with(json!([check, "nice"]))).unwrap().task_types(), ["analysis"]);
         for (draft, field, wanted) in [
             (with(json!([{ "type": "merged" }])), "plan", "no task of it has the goal's criterion"),
-            (with(json!([{ "type": "check-green", "name": "other" }])), "plan", "check \"other\" is green"),
+            (with(json!([{ "type": "check-green", "name": "other" }])), "plan", "other"),
             (json!({ "title": "T", "plan": { "tasks": [] } }), "plan", "has no tasks"),
             (json!({ "title": " " }), "title", "empty"),
             (json!({ "title": "T", "replans_max": 21 }), "replans_max", "0 to 20"),

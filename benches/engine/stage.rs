@@ -47,8 +47,10 @@ impl Stage {
         let authority = Authority::new(policies, Arc::clone(&role.manifest)).expect("the no-op role");
         let services = Services {
             github: None,
+            models: None,
             web: WebClient::new(Guard::new(Loopback::Refused), "bench").expect("a client"),
             secrets: Arc::new(Scanner::new(&[])),
+            alerts: mpsc::channel(1).0,
         };
         Self { sandbox, role, authority: Arc::new(authority), services }
     }

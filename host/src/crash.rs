@@ -60,6 +60,9 @@ points! {
     /// A run ends in any other way: failed, retried, given up, released.
     BeforeEnding = "before-ending",
     AfterEnding = "after-ending",
+    /// The task of a schedule's firing is written and not committed.
+    FiringUncommitted = "firing-uncommitted",
+    AfterFiring = "after-firing",
 }
 
 /// What happens at the point.

@@ -72,7 +72,8 @@ fn child<'a>(goal: &'a Value, title: &str) -> &'a Value {
 /// What the planner of the tests said of each call of its script.
 async fn said(host: &Host, goal: &Value) -> Vec<String> {
     let logs = host.logs(planner(goal)).await;
-    let said = logs.iter().filter(|line| line["action"] == "log").map(|line| line["message"].as_str().unwrap().to_owned());
+    let said =
+        logs.iter().filter(|line| line["action"] == "log").map(|line| line["message"].as_str().unwrap().to_owned());
     said.collect()
 }
 
@@ -288,7 +289,11 @@ async fn a_planner_gets_only_what_it_was_granted() {
         (29, "longer than 30 days"),
         (30, "create-often: ok 18"),
     ] {
-        assert!(said[number].starts_with(&format!("{number} ")) && said[number].contains(wanted), "{wanted}: {}", said[number]);
+        assert!(
+            said[number].starts_with(&format!("{number} ")) && said[number].contains(wanted),
+            "{wanted}: {}",
+            said[number]
+        );
     }
     assert_eq!(said.len(), 31, "{said:#?}");
     let pool = host.db();
@@ -311,9 +316,11 @@ async fn a_planner_gets_only_what_it_was_granted() {
 #[tokio::test]
 async fn only_the_planner_closes_a_goal_and_only_what_is_done() {
     let host = Host::start(Options::default().roles(RolesDir::with(&["planner", "executor"]))).await;
-    let done = json!({ "repository": "demo/sample", "changes": [{ "path": "a.py", "content": "\"\"\"A module.\"\"\"\n" }] });
+    let done =
+        json!({ "repository": "demo/sample", "changes": [{ "path": "a.py", "content": "\"\"\"A module.\"\"\"\n" }] });
     let lost = json!({ "repository": "demo/missing", "changes": [{ "path": "a.py", "content": "x = 1\n" }] });
-    let task = |key: &str, payload: &Value| json!({ "key": key, "task_type": "code", "payload": payload, "worker": null });
+    let task =
+        |key: &str, payload: &Value| json!({ "key": key, "task_type": "code", "payload": payload, "worker": null });
     let calls = json!([
         { "call": "given" },
         { "call": "complete" },
@@ -380,7 +387,9 @@ async fn a_host_that_is_killed_while_it_follows_makes_nothing_twice() {
 /// Killed around the calls themselves: what was committed is found, what was not is made once.
 #[tokio::test]
 async fn a_host_that_is_killed_around_the_planners_end_closes_the_goal_once() {
-    for point in ["claimed:2", "ending-uncommitted:1", "before-suspension:1", "after-suspension:1", "before-completion:2"] {
+    for point in
+        ["claimed:2", "ending-uncommitted:1", "before-suspension:1", "after-suspension:1", "before-completion:2"]
+    {
         let mut host = Host::start(Options::default().roles(roles()).env("JUGGERNAUT_CRASH_AT", point)).await;
         let token = host.token("operator").await;
         let draft = json!({ "title": "T", "plan": { "tasks": [code("a", "a.py", &[])] } });
@@ -457,7 +466,10 @@ async fn a_goal_is_cancelled_with_all_that_works_for_it() {
     let path = format!("{GOALS}/{}/cancel", created["id"].as_str().unwrap());
     let (status, _, cancelled) = host.api(Method::POST, &path, Some(&token), None).await;
     assert_eq!((status, &cancelled["state"]), (StatusCode::OK, &json!("cancelled")), "{cancelled}");
-    assert!(cancelled["children"].as_array().unwrap().iter().all(|child| child["status"] == "cancelled"), "{cancelled:#}");
+    assert!(
+        cancelled["children"].as_array().unwrap().iter().all(|child| child["status"] == "cancelled"),
+        "{cancelled:#}"
+    );
     assert_eq!(host.row(planner(&created)).await["status"], "cancelled");
     let (status, _, answer) = host.api(Method::POST, &path, Some(&token), None).await;
     assert_eq!(status, StatusCode::CONFLICT, "{answer}");
@@ -497,7 +509,15 @@ async fn the_command_line_creates_follows_and_shows_a_goal() {
     }
     let list = juggernaut(folder.path(), &["goal", "list", "--state", "completed"], &env).await;
     assert!(list.code == Some(0) && list.stdout.contains("One module") && list.stdout.contains("1/1"), "{list:?}");
-    let id = list.stdout.lines().find(|line| line.contains("One module")).unwrap().split_whitespace().next().unwrap().to_owned();
+    let id = list
+        .stdout
+        .lines()
+        .find(|line| line.contains("One module"))
+        .unwrap()
+        .split_whitespace()
+        .next()
+        .unwrap()
+        .to_owned();
     let tasks = juggernaut(folder.path(), &["task", "list", "--goal", &id], &env).await;
     assert!(tasks.stdout.contains("Plan: One module") && tasks.stdout.contains("Write a.py"), "{tasks:?}");
     let cancel = juggernaut(folder.path(), &["goal", "cancel", &id], &env).await;

@@ -68,6 +68,7 @@ async fn keep_time(db: &Db, wake: &Wake) -> Result<(), DbError> {
     }
     let late = db.fail_late_tasks().await?;
     if late > 0 {
+        wake.look_at_claims();
         warn!(late, "tasks have not ended by their deadline and failed");
     }
     Ok(())

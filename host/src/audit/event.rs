@@ -59,6 +59,10 @@ kinds! {
     PolicyDecision = "policy_decision",
     /// A call that changes the world: its intent, and how it ended.
     HostCall = "host_call",
+    /// A request to a language model is about to be sent, and counts from here on.
+    ModelReserved = "model_reserved",
+    /// What it took.
+    ModelSettled = "model_settled",
     ApprovalRequested = "approval_requested",
     ApprovalApproved = "approval_approved",
     ApprovalDenied = "approval_denied",
@@ -66,6 +70,15 @@ kinds! {
     ApprovalConsumed = "approval_consumed",
     AlertRaised = "alert_raised",
     AlertSettled = "alert_settled",
+    /// The notifier delivered what people are told of an alert, or gave it up.
+    AlertNotified = "alert_notified",
+    ScheduleCreated = "schedule_created",
+    ScheduleChanged = "schedule_changed",
+    /// Its time came: what was created, or why nothing was.
+    ScheduleFired = "schedule_fired",
+    ScheduleDeleted = "schedule_deleted",
+    LearningCaptured = "learning_captured",
+    ReportStored = "report_stored",
     TokenCreated = "token_created",
     TokenRevoked = "token_revoked",
     HostStarted = "host_started",

@@ -1,4 +1,4 @@
-//! What can be typed of approvals, alerts, policies, evidence and the audit log.
+//! What can be typed of schedules, approvals, alerts, policies, evidence and the audit log.
 
 use std::path::PathBuf;
 
@@ -9,6 +9,7 @@ use crate::approval::{ApprovalId, ApprovalState};
 use crate::audit::PublicKey;
 use crate::db::alerts::AlertState;
 use crate::journal::Severity;
+use crate::schedule::{MissedPolicy, ScheduleState};
 use crate::task::TaskId;
 
 #[derive(Debug, Subcommand)]
@@ -65,10 +66,64 @@ pub(super) enum AlertCommand {
         #[arg(long)]
         cursor: Option<String>,
     },
+    /// Send a test notification to the webhook (JUGGERNAUT_ALERT_WEBHOOK_URL) from here, and print the answer.
+    Test,
     /// Say that you look after an alert.
     Ack { id: Uuid },
     /// Say that an alert is done with; if the same happens again, that is a new alert.
     Resolve { id: Uuid },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ScheduleCommand {
+    /// Create a schedule; its tasks are created in your name.
+    Create {
+        /// Lower-case letters, digits, '.', '_' or '-'.
+        #[arg(long)]
+        name: String,
+        /// Five fields, in UTC: minute, hour, day of the month, month, day of the week.
+        #[arg(long, value_name = "EXPRESSION")]
+        cron: String,
+        /// The task as JSON, from a file or - for stdin; as for `task create --file`.
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+        /// What is done about firings that no host was there for; once if unset.
+        #[arg(long)]
+        missed: Option<MissedPolicy>,
+        /// Fire even while the task before has not ended.
+        #[arg(long)]
+        overlap: bool,
+    },
+    /// List schedules, newest first.
+    List {
+        #[arg(long)]
+        state: Option<ScheduleState>,
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=200), default_value_t = 50)]
+        limit: u32,
+        /// Where the page before said that it goes on.
+        #[arg(long)]
+        cursor: Option<String>,
+    },
+    /// Show a schedule with its task.
+    Show {
+        #[arg(value_name = "NAME|ID")]
+        schedule: String,
+    },
+    /// Keep a schedule from firing until it is resumed.
+    Pause {
+        #[arg(value_name = "NAME|ID")]
+        schedule: String,
+    },
+    /// Have a paused schedule fire again, from the next time on.
+    Resume {
+        #[arg(value_name = "NAME|ID")]
+        schedule: String,
+    },
+    /// Remove a schedule; its tasks stay.
+    Delete {
+        #[arg(value_name = "NAME|ID")]
+        schedule: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

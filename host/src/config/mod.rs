@@ -4,20 +4,24 @@
 //! the documentation from it); parsing takes a lookup, so that a test needs no environment; a secret never appears in
 //! an error.
 
+mod alerts;
 mod audit;
 mod client;
+mod models;
 mod names;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod values;
 
+pub use alerts::{NotifyFrom, WebhookConfig, WebhookFormat};
 pub use audit::{AuditConfig, AuditKey, CheckpointSchedule};
 pub use client::ClientConfig;
+pub use models::{ModelBudget, ModelSettings, Price, Prices};
 pub use names::{NAMES, Name, reference};
 pub use settings::{
-    ApprovalConfig, DatabaseConfig, EgressSettings, GitHubSettings, HostConfig, LogConfig, LogFormat, ModelSettings,
-    ServerConfig, WorkerConfig,
+    ApprovalConfig, DatabaseConfig, EgressSettings, GitHubSettings, HostConfig, LogConfig, LogFormat, ServerConfig,
+    WorkerConfig,
 };
 pub use values::{ConfigError, Env};
 

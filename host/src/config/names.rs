@@ -40,10 +40,16 @@ names! {
         "text", None, "ghp_…", true;
     GITHUB_API_URL: "Where GitHub's API is; it receives the token, so it must be https unless it is this machine",
         "URL", Some("https://api.github.com"), "https://api.github.com", false;
-    OPENROUTER_API_KEY: "Key for language models; checked, and not used before roles have a model",
+    OPENROUTER_API_KEY: "Key for language models; the host attaches it, no role ever sees it. Without it calls to `llm` answer `unavailable`",
         "text", None, "sk-or-…", true;
-    OPENROUTER_BASE_URL: "Where the models' API will be; it is to receive the key, so it must be https unless it is this machine",
+    OPENROUTER_BASE_URL: "Where the models' API is; it receives the key, so it must be https unless it is this machine",
         "URL", Some("https://openrouter.ai/api/v1"), "https://openrouter.ai/api/v1", false;
+    JUGGERNAUT_LLM_DAY_TOKENS_MAX: "What all hosts of a database may spend on language models in a day (UTC), prompts and answers together; 0 for nothing",
+        "tokens, 0 to 1000000000000", Some("20000000"), "20000000", false;
+    JUGGERNAUT_LLM_DAY_MICRODOLLARS_MAX: "The same in money; 0 for nothing",
+        "millionths of a US dollar, 0 to 1000000000000", Some("20000000"), "20000000", false;
+    JUGGERNAUT_LLM_PRICES: "Prices for estimates, and for answers that do not say what they cost: MODEL=PROMPT/ANSWER, separated by commas. A model that is not named counts as 15/75",
+        "US dollars for a million tokens", None, "anthropic/claude-sonnet-4.5=3/15,openai/gpt-5-mini=0.25/2", false;
     WORKER_ID: "Name of this host's worker in `worker_registry`; derived from the role if unset",
         "1 to 128 characters", None, "EXECUTOR", false;
     WORKER_TYPE: "The one role to run; all roles of the folder if unset",
@@ -62,7 +68,7 @@ names! {
         "seconds, 5 to 3600", Some("60"), "60", false;
     JUGGERNAUT_POLL_MS: "Time between two looks at the queue while idle",
         "milliseconds, 50 to 60000", Some("500"), "500", false;
-    JUGGERNAUT_RETRY_MS: "Pause before a failed task's second attempt; it doubles with each further one",
+    JUGGERNAUT_RETRY_MS: "Pause before a failed task's second attempt, and before a notification is sent again; it doubles with each further one",
         "milliseconds, 10 to 3600000", Some("5000"), "5000", false;
     JUGGERNAUT_GRACE_SECONDS: "How long a stopping host lets its runs finish before it hands them back",
         "seconds, 0 to 3600", Some("30"), "30", false;
@@ -74,6 +80,14 @@ names! {
         "hours, 1 to 720", Some("24"), "24", false;
     JUGGERNAUT_SOLO_APPROVALS: "Lets who created a task approve it, and one person approve all of a critical task; for a single operator",
         "on or off", Some("off"), "on", false;
+    JUGGERNAUT_ALERT_WEBHOOK_URL: "Where people are told of alerts; nobody is told if unset. https, unless it is this machine and JUGGERNAUT_EGRESS_LOOPBACK allows that",
+        "URL", None, "https://hooks.example/alerts", true;
+    JUGGERNAUT_ALERT_WEBHOOK_SECRET: "What notifications are signed with (HMAC-SHA256, see OPERATIONS.md); only the format `slack` can do without",
+        "text, at least 16 characters", None, "a long random text", true;
+    JUGGERNAUT_ALERT_WEBHOOK_FORMAT: "Shape of a notification",
+        "json or slack", Some("json"), "slack", false;
+    JUGGERNAUT_ALERT_SEVERITY_MIN: "The least severity that people are told of",
+        "info, warning or critical", Some("warning"), "critical", false;
     JUGGERNAUT_AUDIT_KEY: "Seed of the key that signs the audit log's checkpoints (`juggernaut audit keygen` makes one); `ephemeral` for a key that is lost with the process, whose checkpoints then prove less. Needed by `serve`; `dev` keeps one in its folder",
         "32 bytes in hexadecimal or base64, or ephemeral", None, "3b6a…", true;
     JUGGERNAUT_AUDIT_CHECKPOINT_SECONDS: "Longest time between two signed checkpoints of an audit log that grows",

@@ -7,7 +7,9 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+use super::alerts::WebhookConfig;
 use super::audit::AuditConfig;
+use super::models::ModelSettings;
 use super::names;
 use super::values::{ConfigError, Env, wrong, wrong_value};
 
@@ -67,22 +69,6 @@ pub struct GitHubSettings {
 impl GitHubSettings {
     pub fn from_env(env: Env<'_>) -> Result<Self, ConfigError> {
         Ok(Self { api_url: env.service_url(&names::GITHUB_API_URL)?, token: env.secret(&names::GITHUB_TOKEN)? })
-    }
-}
-
-/// How language models are reached.
-#[derive(Clone, Debug)]
-pub struct ModelSettings {
-    pub api_key: Option<SecretString>,
-    pub base_url: Url,
-}
-
-impl ModelSettings {
-    pub fn from_env(env: Env<'_>) -> Result<Self, ConfigError> {
-        Ok(Self {
-            api_key: env.secret(&names::OPENROUTER_API_KEY)?,
-            base_url: env.service_url(&names::OPENROUTER_BASE_URL)?,
-        })
     }
 }
 
@@ -203,6 +189,11 @@ impl LogConfig {
         };
         Ok(Self { filter, format })
     }
+
+    /// Whether somebody asks for a filter, or it is the default.
+    pub fn filter_is_set(env: Env<'_>) -> bool {
+        env.text(&names::RUST_LOG).is_some()
+    }
 }
 
 /// Everything that `serve` needs.
@@ -216,6 +207,8 @@ pub struct HostConfig {
     pub worker: WorkerConfig,
     pub approvals: ApprovalConfig,
     pub audit: AuditConfig,
+    /// None: nobody is told of alerts.
+    pub webhook: Option<WebhookConfig>,
     pub log: LogConfig,
     /// Where this process ends itself, for tests: see `crash`.
     pub crash_at: Option<String>,
@@ -232,6 +225,7 @@ impl HostConfig {
             worker: WorkerConfig::from_env(env)?,
             approvals: ApprovalConfig::from_env(env)?,
             audit: AuditConfig::from_env(env)?,
+            webhook: WebhookConfig::if_set(env)?,
             log: LogConfig::from_env(env)?,
             crash_at: env.text(&names::JUGGERNAUT_CRASH_AT),
         })

@@ -1,8 +1,11 @@
 //! Alerts: raised by runs and by the host, settled by people.
+//!
+//! Invariant: what the host raises holds nothing that a guest wrote, and is of a kind that no role is granted. What a role
+//! raises through its capability (`records::alerts`) is its own words, and says so in `raised_by`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sqlx::{Postgres, Transaction};
+use sqlx::{PgConnection, Postgres, Transaction};
 use time::OffsetDateTime;
 use time::serde::rfc3339;
 use utoipa::ToSchema;
@@ -10,9 +13,11 @@ use uuid::Uuid;
 
 use super::journal::RunKey;
 use super::logs::{LogEntry, append};
+use super::notices::{NoticeEvent, NoticeState};
 use super::{Db, DbError, rows};
 use crate::audit::{Event, EventKind};
 use crate::journal::{Alert, Severity};
+use crate::records::HOST_KINDS;
 use crate::task::{LogLevel, TaskId};
 
 /// Where an alert stands.
@@ -63,6 +68,8 @@ pub struct AlertView {
     pub details: Value,
     pub task_id: Option<TaskId>,
     pub worker_id: Option<String>,
+    /// The worker whose role raised it: then title and details are that role's words. None: the host raised it.
+    pub raised_by: Option<String>,
     pub occurrences: i64,
     #[serde(with = "rfc3339")]
     pub first_seen_at: OffsetDateTime,
@@ -75,6 +82,18 @@ pub struct AlertView {
     pub resolved_by: Option<String>,
     #[serde(with = "rfc3339::option")]
     pub resolved_at: Option<OffsetDateTime>,
+    /// What people are told last of it: that it was opened, got worse, or is resolved.
+    #[schema(inline)]
+    pub notice_event: Option<NoticeEvent>,
+    /// Whether they have been told. `pending` for good where no host has a webhook.
+    #[schema(inline)]
+    pub notice_state: Option<NoticeState>,
+    pub notice_attempts: Option<i32>,
+    /// When they were told, or it was given up.
+    #[serde(with = "rfc3339::option")]
+    pub notice_ended_at: Option<OffsetDateTime>,
+    /// Why the newest try failed.
+    pub notice_error: Option<String>,
 }
 
 /// A place in the list of alerts, newest first.
@@ -110,6 +129,7 @@ async fn raise(
     run: Option<&RunKey>,
 ) -> Result<(), DbError> {
     let Alert { severity, kind, fingerprint, title, details, occurrences } = alert;
+    debug_assert!(HOST_KINDS.contains(kind), "add {kind:?} to records::HOST_KINDS, or a role could be granted it");
     sqlx::query!(
         r#"insert into alerts (severity, kind, fingerprint, title, details, task_id, worker_id, occurrences)
            values ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -148,20 +168,15 @@ impl Db {
         after: AlertCursor,
         limit: u32,
     ) -> Result<Vec<AlertView>, DbError> {
-        let alerts = sqlx::query_as!(
+        let alerts = sqlx::query_file_as!(
             AlertView,
-            r#"select id, severity as "severity: Severity", kind, fingerprint, title, details,
-                task_id as "task_id: TaskId", worker_id, occurrences, first_seen_at, last_seen_at,
-                state as "state: AlertState", acknowledged_by, acknowledged_at, resolved_by, resolved_at
-            from alerts
-            where (first_seen_at, id) < ($3::timestamptz, $4::uuid)
-                and ($1::alert_state is null or state = $1) and ($2::alert_severity is null or severity = $2)
-            order by first_seen_at desc, id desc limit $5"#,
+            "src/db/list_alerts.sql",
             state as Option<AlertState>,
             severity as Option<Severity>,
             after.first_seen_at,
             after.id,
-            rows(limit)
+            rows(limit),
+            None::<Uuid> as Option<Uuid>
         )
         .fetch_all(self.pool())
         .await?;
@@ -180,24 +195,21 @@ impl Db {
             return Err(DbError::SettledAlert(id));
         }
         let resolves = to == AlertState::Resolved;
-        let alert = sqlx::query_as!(
-            AlertView,
-            r#"update alerts set state = $2,
+        sqlx::query!(
+            "update alerts set state = $2,
                 acknowledged_by = case when $4 then acknowledged_by else coalesce(acknowledged_by, $3) end,
                 acknowledged_at = case when $4 then acknowledged_at else coalesce(acknowledged_at, now()) end,
                 resolved_by = case when $4 then coalesce(resolved_by, $3) end,
                 resolved_at = case when $4 then coalesce(resolved_at, now()) end
-            where id = $1
-            returning id, severity as "severity: Severity", kind, fingerprint, title, details,
-                task_id as "task_id: TaskId", worker_id, occurrences, first_seen_at, last_seen_at,
-                state as "state: AlertState", acknowledged_by, acknowledged_at, resolved_by, resolved_at"#,
+            where id = $1",
             id,
             to as AlertState,
             by,
             resolves
         )
-        .fetch_one(&mut **transaction)
+        .execute(&mut **transaction)
         .await?;
+        let alert = show(&mut transaction, id).await?;
         if from != to {
             let (action, verb) =
                 if resolves { ("alert_resolved", "resolved") } else { ("alert_acknowledged", "acknowledged") };
@@ -217,6 +229,21 @@ impl Db {
         transaction.commit(vec![Event::new(EventKind::AlertSettled, by, details)]).await?;
         Ok(alert)
     }
+}
+
+/// One alert, as the list has it.
+async fn show(connection: &mut PgConnection, id: Uuid) -> Result<AlertView, DbError> {
+    let alert = sqlx::query_file_as!(
+        AlertView,
+        "src/db/list_alerts.sql",
+        None::<AlertState> as Option<AlertState>,
+        None::<Severity> as Option<Severity>,
+        AlertCursor::START.first_seen_at,
+        AlertCursor::START.id,
+        1,
+        Some(id) as Option<Uuid>
+    );
+    alert.fetch_optional(connection).await?.ok_or(DbError::UnknownAlert(id))
 }
 
 #[cfg(test)]

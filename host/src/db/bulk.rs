@@ -248,7 +248,8 @@ async fn log(tx: &mut PgConnection, tasks: &[Admitted], stored: &[Stored], origi
     let Origin { creator, actor, goal: _ } = origin;
     let who = if actor == creator { creator.to_owned() } else { format!("{actor} for {creator}") };
     let ids: Vec<Uuid> = tasks.iter().map(|task| task.id.0).collect();
-    let messages: Vec<String> = stored.iter().map(|stored| format!("Task created by {who}, {}", stored.status)).collect();
+    let messages: Vec<String> =
+        stored.iter().map(|stored| format!("Task created by {who}, {}", stored.status)).collect();
     sqlx::query!(
         "insert into execution_logs (task_id, action, level, message, metadata)
         select id, 'task_created', 'info', message, $3

@@ -130,10 +130,13 @@ impl Ending {
     }
 
     pub(super) fn error_data(&self, error_type: &str) -> Option<Value> {
+        self.failure().map(|reason| json!({ "error_type": error_type, "details": reason }))
+    }
+
+    /// Why the attempt failed, where it did.
+    pub(super) fn failure(&self) -> Option<&str> {
         match self {
-            Self::Failed { reason } | Self::Retry { reason, .. } | Self::DeadLetter { reason } => {
-                Some(json!({ "error_type": error_type, "details": reason }))
-            }
+            Self::Failed { reason } | Self::Retry { reason, .. } | Self::DeadLetter { reason } => Some(reason),
             Self::Completed { .. }
             | Self::Suspended { .. }
             | Self::WaitingGoal { .. }

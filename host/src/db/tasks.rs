@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use sqlx::PgConnection;
 
+use super::attempts::{Ended, end_attempts};
 use super::bulk::{Admitted, Origin, create_in, waiting_status};
 use super::logs::{LogEntry, append};
 use super::request_keys::{RequestKey, remember};
@@ -143,6 +144,7 @@ pub(super) async fn cancel_in(
     )
     .execute(&mut *tx)
     .await?;
+    end_attempts(&mut *tx, &[id.0], Ended::Cancelled.name()).await?;
     let because = why.map(|why| format!(": {why}")).unwrap_or_default();
     log(tx, id, "task_cancelled", format!("Task cancelled by {by}, was {from}{because}"), by).await?;
     let mut details = json!({ "from": from });
@@ -278,13 +280,7 @@ async fn content(tx: &mut PgConnection, id: TaskId) -> Result<TaskContent, DbErr
     .ok_or(DbError::UnknownTask(id))
 }
 
-async fn log(
-    tx: &mut PgConnection,
-    id: TaskId,
-    action: &str,
-    message: String,
-    principal: &str,
-) -> Result<(), DbError> {
+async fn log(tx: &mut PgConnection, id: TaskId, action: &str, message: String, principal: &str) -> Result<(), DbError> {
     let entry = LogEntry {
         task_id: Some(id),
         worker_id: None,

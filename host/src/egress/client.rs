@@ -62,8 +62,8 @@ pub enum FetchError {
 /// The client of the web for roles. It holds no secret.
 #[derive(Clone)]
 pub struct WebClient {
-    http: Client,
-    guard: Guard,
+    pub(super) http: Client,
+    pub(super) guard: Guard,
     slots: Arc<Semaphore>,
 }
 
@@ -238,13 +238,13 @@ async fn whole_body(mut response: Response, bytes_max: usize) -> Result<Bytes, F
 }
 
 /// The guard's refusal, where the resolver met one.
-fn refusal(error: &reqwest::Error) -> Option<&Refusal> {
+pub(super) fn refusal(error: &reqwest::Error) -> Option<&Refusal> {
     chain(error).find_map(|cause| cause.downcast_ref())
 }
 
 /// The whole chain, since the library's own text is only "error sending request"; without the first, which repeats the
 /// URL.
-fn causes(error: &reqwest::Error) -> String {
+pub(super) fn causes(error: &reqwest::Error) -> String {
     let texts: Vec<_> = chain(error).skip(1).map(ToString::to_string).collect();
     if texts.is_empty() { "the request could not be made".to_owned() } else { texts.join(": ") }
 }

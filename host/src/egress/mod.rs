@@ -5,6 +5,7 @@
 //! nothing of the host's (secrets, proxies, cookies) is in a request.
 
 mod client;
+mod deliver;
 mod guard;
 mod headers;
 mod resolver;
@@ -12,5 +13,6 @@ mod resolver;
 mod tests;
 
 pub use client::{Fetch, FetchError, Fetched, WebClient};
+pub use deliver::{Delivered, Delivery, DeliveryError};
 pub use guard::{Guard, Loopback, Refusal};
 pub use headers::RequestHeaders;

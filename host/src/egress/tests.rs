@@ -221,6 +221,33 @@ async fn a_name_that_resolves_to_a_refused_address_is_refused() {
     assert!(matches!(ask(&nowhere, "https://a.example/").await, Err(FetchError::Unavailable(_))));
 }
 
+/// The host's own messages leave by the same door, and no error shows where they go.
+#[tokio::test]
+async fn a_message_of_the_hosts_own_is_guarded_and_never_redirected() {
+    let message = |target| Delivery {
+        target,
+        body: b"{}".to_vec(),
+        headers: vec![("x-a", "b".to_owned())],
+        time_max: Duration::from_millis(1500),
+        answer_bytes_max: 4,
+    };
+    let inward = client(Loopback::Allowed, |_| found(&["10.0.0.1"]));
+    let hook = target("https://hook.example/hidden?hidden");
+    let refused = inward.deliver(message(&hook)).await.unwrap_err();
+    assert!(matches!(refused, DeliveryError::Refused(_)) && !refused.to_string().contains("hidden"), "{refused}");
+    let nobody = client(Loopback::Allowed, |_| found(&["127.0.0.1"]));
+    let unheard = target("http://a.localhost:1/hidden");
+    let unheard = nobody.deliver(message(&unheard)).await.unwrap_err().to_string();
+    assert!(unheard.contains("refused") && !unheard.contains("hidden"), "{unheard}");
+    let (address, mut sent) =
+        server("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 9\r\n\r\nmoved it!").await;
+    let hook = target(&format!("http://a.localhost:{}/hook", address.port()));
+    let answer = nobody.deliver(message(&hook)).await.unwrap();
+    assert_eq!((answer.status, &answer.body[..]), (302, &b"move"[..]));
+    let request = sent.recv().await.unwrap().to_lowercase();
+    assert!(request.starts_with("post /hook http/1.1\r\n") && request.contains("x-a: b\r\n"), "{request}");
+}
+
 /// One look-up for one connection, and only what it gave that is permitted is connected to.
 #[tokio::test]
 async fn what_was_judged_is_what_is_connected_to() {

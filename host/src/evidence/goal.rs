@@ -61,7 +61,8 @@ mod tests {
 
     #[test]
     fn typed_criteria_stand_on_the_evidence_of_a_task() {
-        let wanted = Criterion::parse_list(&json!([{ "type": "check-green", "name": "ci" }, "nice", { "type": "merged" }]));
+        let wanted =
+            Criterion::parse_list(&json!([{ "type": "check-green", "name": "ci" }, "nice", { "type": "merged" }]));
         let wanted = wanted.unwrap();
         let (check, merge) = (TaskId::generate(), TaskId::generate());
         let shown = |answered: &str, text: &str| {
@@ -73,11 +74,10 @@ mod tests {
         let text = wanted[0].describe();
         let answers = judge_goal(&wanted, &[merged.clone(), (check, shown("verified", &text))]).unwrap();
         let by: Vec<_> = answers.iter().map(|answer| (answer.answered, answer.by)).collect();
-        assert_eq!(by, [
-            (Answered::Verified, Some(check)),
-            (Answered::Attested, None),
-            (Answered::Verified, Some(merge))
-        ]);
+        assert_eq!(
+            by,
+            [(Answered::Verified, Some(check)), (Answered::Attested, None), (Answered::Verified, Some(merge))]
+        );
         // Another check, an attested one, none, and no merge.
         for children in [
             vec![merged.clone(), (check, shown("verified", "check \"other\" is green"))],

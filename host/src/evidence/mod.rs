@@ -21,6 +21,7 @@ pub use document::{DocumentEvidence, DocumentPlace};
 pub use goal::{GoalCriterion, judge_goal};
 pub use judge::judge;
 pub use merge::MergeEvidence;
+pub use observed::hosts_of;
 pub use recheck::{Holding, WorldNow, recheck};
 pub use records::{EvaluatedAlerts, FiledRecommendation, GoalEvidence, StoredReport};
 pub use report::text;

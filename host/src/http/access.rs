@@ -16,9 +16,9 @@ const SECRET_BYTES_MAX: usize = 128;
 /// What a handler can require of its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permission {
-    /// See tasks, logs, steps, alerts, workers and task types.
+    /// See tasks, logs, steps, schedules, alerts, workers and task types.
     Read,
-    /// Create, cancel and retry tasks; acknowledge and resolve alerts.
+    /// Create, cancel and retry tasks; create, pause, resume and delete schedules; acknowledge and resolve alerts.
     ChangeTasks,
     /// Decide on approvals.
     Approve,

@@ -198,15 +198,65 @@ impl<S: Send + Sync> FromRequestParts<S> for AlertPath {
     }
 }
 
+/// The id or name of a schedule that the path names.
+#[derive(Debug)]
+pub(super) struct SchedulePath(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for SchedulePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        // No name has U+0000, which the database can not be asked for.
+        match path {
+            Ok(Path(schedule)) if !schedule.contains('\0') => Ok(Self(schedule)),
+            Ok(_) | Err(_) => Err(Problem::unknown("schedule", "(not text)")),
+        }
+    }
+}
+
+/// The report that the path names.
+#[derive(Debug)]
+pub(super) struct ReportPath(pub(super) Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for ReportPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        uuid_in_path(parts, state, "report").await.map(Self)
+    }
+}
+
+/// The chart that the path names: a report's id, and the number of a series with `.svg` behind it.
+#[derive(Debug)]
+pub(super) struct ChartPath(pub(super) Uuid, pub(super) usize);
+
+impl<S: Send + Sync> FromRequestParts<S> for ChartPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let Path((id, chart)) = path.map_err(|_| Problem::unknown("chart", "(not text)"))?;
+        let number =
+            chart.strip_suffix(".svg").filter(|number| number.len() <= 3).and_then(|number| number.parse().ok());
+        match (one_spelling(&id), number) {
+            (Some(id), Some(number)) => Ok(Self(id, number)),
+            (None, _) => Err(Problem::unknown("report", &id)),
+            (Some(_), None) => Err(Problem::unknown("chart", &chart)),
+        }
+    }
+}
+
 /// What is not an id is the id of nothing.
 async fn uuid_in_path<S: Send + Sync>(parts: &mut Parts, state: &S, what: &'static str) -> Result<Uuid, Problem> {
     let Path(text) =
         Path::<String>::from_request_parts(parts, state).await.map_err(|_| Problem::unknown(what, "(not text)"))?;
-    match Uuid::try_parse(&text) {
-        // The one spelling that we give out; the parser knows more.
-        Ok(id) if text.len() == 36 => Ok(id),
-        Ok(_) | Err(_) => Err(Problem::unknown(what, &text)),
-    }
+    one_spelling(&text).ok_or_else(|| Problem::unknown(what, &text))
+}
+
+/// The one spelling that we give out; the parser knows more.
+fn one_spelling(text: &str) -> Option<Uuid> {
+    Uuid::try_parse(text).ok().filter(|_| text.len() == 36)
 }
 
 /// The limit of a page.

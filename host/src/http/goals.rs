@@ -85,7 +85,8 @@ async fn known_types(state: &ApiState, goal: &NewGoal) -> Result<(), Problem> {
         Some(odd) => {
             let tasks = goal.draft().plan.iter().flat_map(|plan| &plan.tasks);
             let key = tasks.into_iter().find(|task| task.task_type == *odd).map_or("", |task| &task.key);
-            let message = format!("task {key:?}: there is no task type {odd:?}; `GET /api/v1/task-types` lists those that are");
+            let message =
+                format!("task {key:?}: there is no task type {odd:?}; `GET /api/v1/task-types` lists those that are");
             Err(Problem::invalid_field("plan", &message, format!("plan {message}")))
         }
     }

@@ -8,6 +8,7 @@ mod access;
 mod alerts;
 mod approvals;
 mod audit;
+mod budget;
 mod bulk;
 mod cursor;
 mod document;
@@ -16,8 +17,11 @@ mod extract;
 mod goals;
 mod health;
 mod idempotency;
+mod learnings;
 mod logs;
 mod problem;
+mod reports;
+mod schedules;
 mod stream;
 mod tasks;
 mod tokens;
@@ -110,12 +114,21 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(approvals::show_approval))
         .routes(routes!(approvals::approve))
         .routes(routes!(approvals::deny))
+        .routes(routes!(budget::show_budget))
         .routes(routes!(workers::list_workers))
         .routes(routes!(workers::list_task_types))
         .routes(routes!(audit::list_audit))
         .routes(routes!(alerts::list_alerts))
         .routes(routes!(alerts::acknowledge_alert))
         .routes(routes!(alerts::resolve_alert))
+        .routes(routes!(schedules::create_schedule, schedules::list_schedules))
+        .routes(routes!(schedules::show_schedule, schedules::delete_schedule))
+        .routes(routes!(schedules::pause_schedule))
+        .routes(routes!(schedules::resume_schedule))
+        .routes(routes!(learnings::list_learnings))
+        .routes(routes!(reports::list_reports))
+        .routes(routes!(reports::show_report))
+        .routes(routes!(reports::show_chart))
         .routes(routes!(tokens::create_token, tokens::list_tokens))
         .routes(routes!(tokens::revoke_token))
         .layer(in_time());

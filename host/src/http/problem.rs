@@ -11,6 +11,7 @@ use super::{Permission, REQUEST_TIME_MAX, STREAMS_MAX};
 use crate::db::DbError;
 use crate::db::tokens::TokenRole;
 use crate::policy::Denied;
+use crate::schedule::InvalidSchedule;
 use crate::task::InvalidTask;
 
 /// The body of an error.
@@ -97,7 +98,7 @@ impl Problem {
         let what = match permission {
             Permission::Read => "read",
             Permission::ChangeTasks => {
-                "create, cancel or retry tasks, or settle alerts; that takes an operator or admin"
+                "create, cancel or retry tasks, change schedules, or settle alerts; that takes an operator or admin"
             }
             Permission::Approve => "decide on approvals; that takes an approver or admin",
             Permission::ManageTokens => "manage tokens; that takes an admin",
@@ -110,6 +111,11 @@ impl Problem {
     pub(super) fn unknown(what: &str, id: &str) -> Self {
         let shown: String = id.chars().take(64).collect();
         let detail = format!("No {what} has the id {shown:?}");
+        Self::new(StatusCode::NOT_FOUND, "unknown-id", "Not found", detail)
+    }
+
+    fn unknown_schedule(schedule: &str) -> Self {
+        let detail = format!("No schedule has the id or name {schedule:?}");
         Self::new(StatusCode::NOT_FOUND, "unknown-id", "Not found", detail)
     }
 
@@ -216,6 +222,12 @@ impl From<InvalidTask> for Problem {
     }
 }
 
+impl From<InvalidSchedule> for Problem {
+    fn from(invalid: InvalidSchedule) -> Self {
+        Self::invalid_field(&invalid.field, &invalid.message, invalid.to_string())
+    }
+}
+
 impl From<Denied> for Problem {
     fn from(denied: Denied) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "denied-by-policy", "Denied by policy", denied.to_string())
@@ -231,6 +243,9 @@ impl From<DbError> for Problem {
             DbError::NotYours(_) => Self::new(StatusCode::FORBIDDEN, "not-yours", "Not yours to approve", text),
             DbError::UnknownToken(id) => Self::unknown("token", &id),
             DbError::UnknownAlert(id) => Self::unknown("alert", &id.to_string()),
+            DbError::UnknownSchedule(schedule) => Self::unknown_schedule(&schedule),
+            DbError::InvalidSchedule(invalid) => invalid.into(),
+            DbError::UnknownReport(id) => Self::unknown("report", &id.to_string()),
             DbError::UnknownGoal(id) => Self::unknown("goal", &id.to_string()),
             DbError::UnknownTaskType => Self::invalid_field("task_type", "does not exist", text),
             DbError::UnknownDependencies(_) => Self::invalid_field("depends_on", &text, text.clone()),
@@ -245,12 +260,18 @@ impl From<DbError> for Problem {
             | DbError::Transition(_)
             | DbError::NoEvidence
             | DbError::AmbiguousToken(_)
+            | DbError::ScheduleExists(_)
+            | DbError::SchedulesFull(_)
+            | DbError::ScheduleKept(_)
             | DbError::SettledAlert(_) => Self::conflict(text),
             DbError::RequestKeyReused(_) => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", "Idempotency key reused", text)
             }
             // The driver's words may name addresses, so they go to the log alone.
             DbError::Unavailable(_) => Self::unavailable("The database does not answer; try again").with_cause(text),
+            DbError::RolledBack(_) => {
+                Self::unavailable("Another request was in the way of this one; try again").with_cause(text)
+            }
             DbError::AuditRefused(_) => {
                 let detail = "The audit log can not be written, so nothing was done; an operator has to look at it";
                 Self::unavailable(detail).with_cause(text)

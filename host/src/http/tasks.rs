@@ -187,7 +187,9 @@ pub(super) async fn cancel_task(
     caller: May<ChangeTasks>,
     TaskPath(id): TaskPath,
 ) -> Result<Json<TaskSummary>, Problem> {
-    Ok(Json(state.db.cancel_task(id, &caller.principal.name).await?))
+    let task = state.db.cancel_task(id, &caller.principal.name).await?;
+    state.wake.look_at_claims();
+    Ok(Json(task))
 }
 
 /// Retry a task

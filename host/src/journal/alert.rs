@@ -8,7 +8,7 @@ use crate::records::Severity;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alert {
     pub severity: Severity,
-    /// What kind of thing happened, for programs: `secret-in-arguments`.
+    /// What kind of thing happened, for programs: one of `records::HOST_KINDS`.
     pub kind: &'static str,
     /// Names what makes two alerts the same.
     pub fingerprint: String,

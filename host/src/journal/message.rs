@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::{Alert, Call};
 use crate::approval::{Asked, Request, Use};
-use crate::records::{Change, Changed, Query, Refused};
+use crate::records::{Change, Changed, Query, Refused, Reservation, Settlement};
 use crate::task::{LogLevel, Risk};
 
 /// A line for the execution log.
@@ -78,6 +78,16 @@ pub enum Message {
         began_at: OffsetDateTime,
         change: Box<Change>,
         reply: oneshot::Sender<Result<Changed, NotDurable>>,
+    },
+    /// A request to a language model is about to be sent: it counts from here on. Refused where a budget is used up.
+    Reserve {
+        reservation: Box<Reservation>,
+        reply: oneshot::Sender<Result<Result<(), Refused>, NotDurable>>,
+    },
+    /// What a reserved request took.
+    Settle {
+        settlement: Box<Settlement>,
+        reply: Reply,
     },
     Log(LogLine),
     /// What something other than a call has people look at; stored with what comes next.

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::schema::{entries, no_duplicates, within};
+use crate::records::HOST_KINDS;
 
 type Problem = (Range<usize>, String);
 
@@ -201,6 +202,10 @@ impl Alerts {
         let Self { kinds, alerts_max } = self;
         entries(span.clone(), "alerts.kinds", kinds)?;
         names(&span, "alerts.kinds", kinds)?;
+        if let Some(own) = kinds.iter().find(|kind| HOST_KINDS.contains(&kind.as_str())) {
+            let message = format!("alerts.kinds holds {own:?}, which the host raises itself; choose another name");
+            return Err((span, message));
+        }
         within("alerts.alerts_max", *alerts_max, &(1..=500)).map_err(|message| (span, message))
     }
 }

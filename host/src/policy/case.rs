@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::action::{CreateBranch, MergePullRequest, OpenPullRequest, PutFile};
+use super::action::{AskModel, CreateBranch, MergePullRequest, OpenPullRequest, PutFile};
 use super::{Assessment, Authority, Beyond, BranchFacts, Denied, MergeFacts, Needed, Ruling, Scope, admit};
 use crate::manifest::Interface;
 use crate::repo::{Branch, RepoPath, Repository, Sha};
@@ -239,7 +239,8 @@ impl Arguments<'_> {
             | Interface::Recommendations => scope.write_records(interface, function, beyond),
             Interface::Llm => {
                 let tokens = self.given.get("tokens").and_then(Value::as_u64).unwrap_or(0);
-                scope.ask_model(&self.text("model")?, tokens, beyond)
+                let action = AskModel { model: self.text("model")?, body: Value::Null, tokens };
+                return Ok(Some(Explained::of(scope.ask_model(action, beyond), risk)));
             }
             Interface::GithubRead
             | Interface::GithubWrite
@@ -307,6 +308,7 @@ impl Arguments<'_> {
             repository: self.repository()?,
             number: self.given.get("number").and_then(Value::as_u64).unwrap_or(1),
             head_sha: self.sha("head_sha")?,
+            message: String::new(),
         };
         let head = json!(action.head_sha);
         let text = |key: &str, default: String| match self.fact(key) {
@@ -339,6 +341,7 @@ impl Arguments<'_> {
             contents: (contents.into_iter().flatten())
                 .map(|(path, text)| (path.clone(), text.as_str().unwrap_or_default().as_bytes().to_vec()))
                 .collect(),
+            unread: list("unread", json!([]))?,
         };
         Ok((action, facts))
     }

@@ -1,8 +1,9 @@
 //! Questions about what the host keeps itself, and about models.
 
+use super::action::AskModel;
 use super::engine::Decision;
 use super::question::{Action, Fact, Subject};
-use super::{Denied, Scope, outside};
+use super::{Denied, Ruling, Scope, outside};
 use crate::manifest::Interface;
 
 /// What of a call goes beyond the manifest's grant: the key, and what would grant it.
@@ -19,12 +20,19 @@ impl Scope<'_> {
         self.ask_records(Action::WriteRecords, interface, function, beyond)
     }
 
-    /// Whether the run may ask a model. `tokens` is the estimate of the whole call.
-    pub fn ask_model(&self, model: &str, tokens: u64, beyond: Beyond) -> Result<Decision, Denied> {
+    /// The run asks a model. The estimate of the whole call is a fact of the question.
+    pub fn ask_model(&self, action: AskModel, beyond: Beyond) -> Result<Ruling<AskModel>, Denied> {
+        let AskModel { model, body: _, tokens } = &action;
         let outside = self.beyond(Interface::Llm, beyond);
-        let facts = vec![("tokens", Fact::Number(i64::try_from(tokens).unwrap_or(i64::MAX)))];
+        let facts = vec![("tokens", Fact::Number(i64::try_from(*tokens).unwrap_or(i64::MAX)))];
         let words = vec![("model", format!("{model:?}")), ("tokens", tokens.to_string())];
-        self.ask(Action::AskModel, Subject::model(model), &outside, facts, words)
+        let decision = self.ask(Action::AskModel, Subject::model(model), &outside, facts, words)?;
+        Ok(self.ruling(Action::AskModel, decision, self.risk.clone(), action))
+    }
+
+    /// Whether the run may see what is left to spend on models.
+    pub fn see_budget(&self) -> Result<Decision, Denied> {
+        self.ask_records(Action::ReadRecords, Interface::Llm, "remaining", Vec::new())
     }
 
     fn ask_records(

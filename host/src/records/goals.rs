@@ -51,10 +51,19 @@ pub struct ChildSeen {
 #[derive(Clone, Debug)]
 pub enum GoalChange {
     /// `replans_max`: what the manifest allows.
-    Replan { reason: String, replaced: Vec<TaskId>, replans_max: u32 },
+    Replan {
+        reason: String,
+        replaced: Vec<TaskId>,
+        replans_max: u32,
+    },
     /// A [`GoalClosed`].
-    Complete { summary: String, replaced: Vec<TaskId> },
-    Fail { reason: String },
+    Complete {
+        summary: String,
+        replaced: Vec<TaskId>,
+    },
+    Fail {
+        reason: String,
+    },
 }
 
 /// What a goal was closed by: the evidence of its planner names exactly these tasks.

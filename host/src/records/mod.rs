@@ -7,20 +7,26 @@
 mod alerts;
 mod goals;
 mod learnings;
+mod models;
 mod monitoring;
 mod recommendations;
 mod reports;
 mod tasks;
+mod words;
 
-pub use alerts::{AlertChange, AlertQuery, Severity};
+pub use alerts::{AlertChange, AlertDraft, AlertQuery, HOST_KINDS, OpenAlert, Severity};
 pub use goals::{ChildSeen, GoalChange, GoalClosed, GoalGiven, GoalProgress, GoalQuery};
-pub use learnings::{LearningChange, LearningQuery};
-pub use monitoring::{LogQuery, MetricQuery, WorkerQuery};
+pub use learnings::{
+    FOUND_MAX, LearningChange, LearningDraft, LearningQuery, LearningSearch, OFFERED_MAX, SeenLearning,
+};
+pub use models::{ModelQuery, Remaining, Reservation, Settlement, TaskBudget};
+pub use monitoring::{Figures, LogQuery, Metric, MetricQuery, SeenLine, SeenWorker, WorkerQuery};
 pub use recommendations::RecommendationChange;
-pub use reports::ReportChange;
+pub use reports::{ReportChange, ReportDraft, Series, SeriesKind, StoredAs};
 pub use tasks::{TaskChange, TaskListing, TaskMade, TaskQuery, TaskSeen, TaskToCreate, TasksSeen};
 
 use serde_json::{Value, json};
+pub use words::storable;
 
 /// A look at the host's tables. The answer is JSON of a type that stands beside the query's.
 #[derive(Clone, Debug)]
@@ -32,6 +38,7 @@ pub enum Query {
     Logs(LogQuery),
     Alerts(AlertQuery),
     Learnings(LearningQuery),
+    Models(ModelQuery),
 }
 
 /// A change of the host's tables.

@@ -73,9 +73,23 @@ pub struct TaskMade {
 #[derive(Clone, Debug)]
 pub enum TaskChange {
     /// All or none; a list of [`TaskMade`]. `tasks_max`: what one attempt may make.
-    Create { tasks: Vec<TaskToCreate>, tasks_max: u32 },
-    SetPriority { id: TaskId, priority: Priority },
-    Assign { id: TaskId, worker: Option<String> },
-    Cancel { id: TaskId, reason: String },
-    Retry { id: TaskId },
+    Create {
+        tasks: Vec<TaskToCreate>,
+        tasks_max: u32,
+    },
+    SetPriority {
+        id: TaskId,
+        priority: Priority,
+    },
+    Assign {
+        id: TaskId,
+        worker: Option<String>,
+    },
+    Cancel {
+        id: TaskId,
+        reason: String,
+    },
+    Retry {
+        id: TaskId,
+    },
 }

@@ -161,7 +161,7 @@ impl RunState {
     }
 }
 
-fn received<T>(answer: Result<Result<T, NotDurable>, oneshot::error::RecvError>) -> Result<T, RunError> {
+pub(super) fn received<T>(answer: Result<Result<T, NotDurable>, oneshot::error::RecvError>) -> Result<T, RunError> {
     match answer {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(NotDurable::LeaseLost)) | Err(_) => Err(RunError::LeaseLost),

@@ -127,7 +127,8 @@ mod tests {
         assert_eq!((goal.draft().replans_max, goal.draft().priority), (3, Priority::Medium));
         let check = json!({ "type": "check-green", "name": "ci" });
         let task = json!({ "key": "a", "title": "A", "task_type": "analysis", "acceptance_criteria": [check] });
-        let with = |criteria: Value| json!({ "title": "T", "acceptance_criteria": criteria, "plan": { "tasks": [task] } });
+        let with =
+            |criteria: Value| json!({ "title": "T", "acceptance_criteria": criteria, "plan": { "tasks": [task] } });
         assert_eq!(admit(with(json!([check, "nice"]))).unwrap().task_types(), ["analysis"]);
         for (draft, field, wanted) in [
             (with(json!([{ "type": "merged" }])), "plan", "no task of it has the goal's criterion"),

@@ -274,14 +274,17 @@ mod tests {
         assert!(refused(&many, Existing::None).contains("the limit is 500"));
         let mut tasks = plan(&[("a", &[])]);
         tasks[0].title = "two\nlines".to_owned();
-        assert!(admit_plan(tasks, Existing::None).unwrap_err().to_string().contains("task \"a\": title must not contain"));
+        assert!(
+            admit_plan(tasks, Existing::None).unwrap_err().to_string().contains("task \"a\": title must not contain")
+        );
     }
 
     #[test]
     fn a_long_chain_is_no_cycle() {
         let keys: Vec<String> = (0..PLAN_TASKS_MAX).map(|number| format!("k{number}")).collect();
-        let before: Vec<Vec<&str>> =
-            (0..PLAN_TASKS_MAX).map(|number| number.checked_sub(1).map(|it| keys[it].as_str()).into_iter().collect()).collect();
+        let before: Vec<Vec<&str>> = (0..PLAN_TASKS_MAX)
+            .map(|number| number.checked_sub(1).map(|it| keys[it].as_str()).into_iter().collect())
+            .collect();
         let mut chain: Vec<(&str, &[&str])> =
             keys.iter().zip(&before).map(|(key, before)| (key.as_str(), before.as_slice())).collect();
         chain.reverse();

@@ -118,6 +118,18 @@ impl Recorder {
                 drop(reply.send(answer.clone()));
                 return answer.map(drop);
             }
+            Message::Reserve { reservation, reply } => {
+                let reserve = || self.db.reserve_model(&self.key, &reservation);
+                let reserved = persist("a reservation", reserve).await.map_err(not_durable);
+                drop(reply.send(reserved.clone()));
+                return reserved.map(drop);
+            }
+            Message::Settle { settlement, reply } => {
+                let settle = || self.db.settle_model(&self.key, &settlement);
+                let settled = persist("what a model took", settle).await.map_err(not_durable);
+                drop(reply.send(settled.clone()));
+                return settled;
+            }
             Message::Change { position, call, began_at, change, reply } => {
                 let changed = self.change(row(position, &call, began_at, None), &change).await;
                 drop(reply.send(changed.clone()));

@@ -16,7 +16,7 @@ use crate::db::commit::Write;
 use crate::db::journal::{Batch, RunKey};
 use crate::db::outcomes::Ending;
 use crate::db::queue::Claim;
-use crate::journal::{Message, NotDurable};
+use crate::journal::{Alert, Message, NotDurable};
 use crate::sandbox::{RunEnd, RunError, RunInput, RunMode};
 use crate::task::{self, Task};
 
@@ -110,7 +110,7 @@ impl Worker {
         key: &RunKey,
         task: &Task,
         end: Result<RunEnd, RunError>,
-        left: Left,
+        mut left: Left,
     ) -> Result<Ended, DbError> {
         let (ending, cause) = match end {
             Err(RunError::LeaseLost) => return Err(DbError::LeaseLost),
@@ -118,8 +118,15 @@ impl Worker {
             Ok(RunEnd::Failed(failure)) => ending::of_failure(task, failure, self.settings.retry_base),
             Err(error) => {
                 // What the last call did to the world is not known: the same attempt finds out before it goes on.
-                let unsettled = left.stored || claim.run.resumed;
-                let unsettled = unsettled && self.db.has_unsettled_step(key.task, key.attempt).await?;
+                let unsettled = if left.stored || claim.run.resumed {
+                    self.db.unsettled_step(key.task, key.attempt).await?
+                } else {
+                    None
+                };
+                let unsettled = unsettled.as_ref();
+                if let Some(alert) = ending::alert(task, &error, unsettled) {
+                    Alert::gather(&mut left.batch.alerts, alert);
+                }
                 ending::of_error(task, claim.run.started_at, &error, unsettled, self.settings.retry_base)
             }
         };

@@ -96,7 +96,8 @@ fn stranded(children: &[Child], lost: &[&Child]) -> Vec<String> {
 /// What was lost, for a reason.
 pub fn describe(lost: &[&Child], named_max: usize) -> String {
     let named = lost.iter().take(named_max).map(|child| {
-        let error: String = child.error_message.as_deref().unwrap_or("no reason given").chars().take(ERROR_CHARS_MAX).collect();
+        let error: String =
+            child.error_message.as_deref().unwrap_or("no reason given").chars().take(ERROR_CHARS_MAX).collect();
         format!("task {} ({:?}) is {}: {error}", child.id, child.title, status(child.status))
     });
     let mut text = named.collect::<Vec<_>>().join("; ");
@@ -151,7 +152,8 @@ mod tests {
     #[test]
     fn it_waits_until_all_are_completed() {
         assert_eq!(shown(&[], &[], false), "wait");
-        let mut children = [child("a", Status::Completed, None, &[]), child("b", Status::WaitingApproval, None, &["a"])];
+        let mut children =
+            [child("a", Status::Completed, None, &[]), child("b", Status::WaitingApproval, None, &["a"])];
         assert_eq!(shown(&children, &[], false), "wait");
         children[1].status = Status::Completed;
         assert_eq!(shown(&children, &[], false), "close");

@@ -2,9 +2,7 @@
 //! admits each task, or refuses the whole.
 
 use juggernaut_guest::goals::{Child, Goal};
-#[cfg(feature = "llm")]
-use juggernaut_guest::llm;
-use juggernaut_guest::llm::{Answer, Finish, Message, Part, Quotation, Request, Speaker};
+use juggernaut_guest::llm::{self, Answer, Finish, Message, Part, Quotation, Request, Speaker};
 use juggernaut_guest::{Error, Failure};
 
 use crate::follow::status;
@@ -97,25 +95,13 @@ fn ask(mut parts: Vec<Part>, problem: Option<&str>) -> Result<Plan, Failure> {
         tools: Vec::new(),
         answer_tokens_max: ANSWER_TOKENS_MAX,
     };
-    read(answer(&request))
-}
-
-#[cfg(feature = "llm")]
-fn answer(request: &Request) -> Result<Answer, Error> {
-    llm::ask(request)
-}
-
-#[cfg(not(feature = "llm"))]
-fn answer(_request: &Request) -> Result<Answer, Error> {
-    Err(Error::Unavailable("this build asks no language model".to_owned()))
+    read(llm::ask(&request))
 }
 
 fn read(answer: Result<Answer, Error>) -> Result<Plan, Failure> {
     match answer {
         // Waiting would not make a key appear, and the host has tried again already: a person has to look.
-        Err(Error::Unavailable(message)) => {
-            Err(Failure::final_("no model answers: ").because(message))
-        }
+        Err(Error::Unavailable(message)) => Err(Failure::final_("no model answers: ").because(message)),
         Err(error) => Err(Failure { retriable: false, ..Failure::from(error).before("the model gave no plan: ") }),
         Ok(Answer { finish: Finish::Refused, .. }) => Err(Failure::final_("the model refuses to plan this goal")),
         Ok(answer) => Plan::parse(&answer.text)
@@ -146,7 +132,11 @@ mod tests {
         let reason = |result| read(result).unwrap_err();
         let unavailable = reason(Err(Error::Unavailable("set OPENROUTER_API_KEY".to_owned())));
         assert!(unavailable.reason.starts_with("no model answers: set OPENROUTER_API_KEY") && !unavailable.retriable);
-        assert!(reason(Err(Error::Denied("the budget is used up".to_owned()))).reason.contains("gave no plan: denied: the budget"));
+        assert!(
+            reason(Err(Error::Denied("the budget is used up".to_owned())))
+                .reason
+                .contains("gave no plan: denied: the budget")
+        );
         assert!(reason(Ok(answer(Finish::Refused, ""))).reason.contains("refuses"));
         assert!(reason(Ok(answer(Finish::Stop, "{"))).reason.contains("not understood"));
         let plan = read(Ok(answer(Finish::Stop, r#"{"tasks": [{"key": "a", "title": "A", "task_type": "code"}]}"#)));
@@ -164,7 +154,11 @@ mod tests {
             depends_on: Vec::new(),
             replaced: false,
         };
-        let children = [child("a", Status::Completed, None), child("b", Status::Failed, Some("no")), child("c", Status::Suspended, None)];
+        let children = [
+            child("a", Status::Completed, None),
+            child("b", Status::Failed, Some("no")),
+            child("c", Status::Suspended, None),
+        ];
         let text = listing(&children, &[&children[1]], &["c".to_owned()]);
         assert_eq!(
             text,

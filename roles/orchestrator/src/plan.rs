@@ -6,10 +6,16 @@ use serde_json::{Value, json};
 
 /// Types that a model may plan, with what their payloads hold. The manifest says the same of the types.
 pub const TYPES: &[(&str, &str)] = &[
-    ("code", "changes a repository: {\"repository\": \"owner/name\", \"base\": \"main\", \"instructions\": \"what to change\"}"),
+    (
+        "code",
+        "changes a repository: {\"repository\": \"owner/name\", \"base\": \"main\", \"instructions\": \"what to change\"}",
+    ),
     ("test", "reads test results of a repository: {\"repository\": \"owner/name\", \"base\": \"main\"}"),
     ("verification", "checks named facts: {\"repository\": \"owner/name\", \"base\": \"main\"}"),
-    ("documentation", "writes a document: {\"repository\": \"owner/name\", \"base\": \"main\", \"instructions\": \"what to write\"}"),
+    (
+        "documentation",
+        "writes a document: {\"repository\": \"owner/name\", \"base\": \"main\", \"instructions\": \"what to write\"}",
+    ),
     ("research", "finds out and cites sources: {\"question\": \"…\"}"),
     ("analysis", "calculates from this system's figures, and reports: {\"question\": \"…\"}"),
     ("report", "reports on this system: {\"question\": \"…\"}"),
@@ -139,7 +145,10 @@ mod tests {
         let drafts = Plan::parse(text).unwrap().drafts();
         assert_eq!(drafts[0].payload, r#"{"repository":"demo/sample"}"#);
         assert!(matches!((drafts[0].priority, drafts[1].priority), (Priority::High, Priority::Medium)));
-        assert_eq!((drafts[1].depends_on.as_slice(), drafts[1].acceptance_criteria.as_str()), (&["a".to_owned()][..], r#"["nice"]"#));
+        assert_eq!(
+            (drafts[1].depends_on.as_slice(), drafts[1].acceptance_criteria.as_str()),
+            (&["a".to_owned()][..], r#"["nice"]"#)
+        );
     }
 
     #[test]
@@ -148,7 +157,10 @@ mod tests {
             ("{", "can not be read"),
             ("{\"tasks\": []}", "no tasks"),
             ("{\"tasks\": [{\"key\": \"a\"}]}", "missing field `title`"),
-            ("{\"tasks\": [{\"key\": \"a\", \"title\": \"A\", \"task_type\": \"code\", \"risk\": \"low\"}]}", "unknown field `risk`"),
+            (
+                "{\"tasks\": [{\"key\": \"a\", \"title\": \"A\", \"task_type\": \"code\", \"risk\": \"low\"}]}",
+                "unknown field `risk`",
+            ),
         ] {
             let problem = Plan::parse(text).unwrap_err();
             assert!(problem.contains(wanted), "{problem}");

@@ -94,7 +94,10 @@ pub(super) async fn lock_freed(connection: &mut PgConnection, writes: &[&Write])
 
 pub(super) async fn set_states(connection: &mut PgConnection, writes: &[&Write]) -> Result<(), DbError> {
     let mut columns = Columns::default();
-    for (key, end) in ends(writes) {
+    // In the order of their ids, like everybody who locks several tasks and waits: nobody else may have locked these.
+    let mut ends: Vec<_> = ends(writes).collect();
+    ends.sort_unstable_by_key(|(key, _)| key.task);
+    for (key, end) in ends {
         columns.push(key, &end.ending);
         if let Ending::WaitingApproval { .. } = end.ending {
             wait(connection, key, &end.ending).await?;
@@ -132,6 +135,35 @@ pub(super) async fn set_states(connection: &mut PgConnection, writes: &[&Write])
     .execute(connection)
     .await?;
     if ended.rows_affected() == count as u64 { Ok(()) } else { Err(DbError::LeaseLost) }
+}
+
+/// Says in the attempts why they ended. One that completed its task is said by the task: the most frequent end costs no
+/// row more.
+pub(super) async fn end_attempts(connection: &mut PgConnection, writes: &[&Write]) -> Result<(), DbError> {
+    let (mut tasks, mut attempts, mut causes, mut reasons) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (key, End { ending, cause }) in ends(writes) {
+        if !matches!(ending, Ending::Completed { .. }) {
+            tasks.push(key.task.0);
+            attempts.push(key.attempt.0);
+            causes.push((*cause).to_owned());
+            reasons.push(ending.failure().map(str::to_owned));
+        }
+    }
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        r#"update task_runs as r set ended_at = now(), end_cause = e.cause, end_reason = e.reason
+           from unnest($1::uuid[], $2::integer[], $3::text[], $4::text[]) as e (task_id, attempt, cause, reason)
+           where r.task_id = e.task_id and r.attempt = e.attempt"#,
+        &tasks,
+        &attempts,
+        &causes,
+        &reasons as &[Option<String>],
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Of those that wait for tasks of their goal. What ended until now is counted again, by a statement that begins after the

@@ -52,7 +52,8 @@ impl Db {
         .execute(&mut **tx)
         .await?;
         let origin = Origin { goal: Some(id), ..Origin::of(principal) };
-        let (_, tasks) = create_in(&mut tx, std::slice::from_ref(planning), origin, self.approval_rules().lifetime).await?;
+        let (_, tasks) =
+            create_in(&mut tx, std::slice::from_ref(planning), origin, self.approval_rules().lifetime).await?;
         sqlx::query!("update goals set planned_by = $2 where id = $1", id as GoalId, planning.id as TaskId)
             .execute(&mut **tx)
             .await?;

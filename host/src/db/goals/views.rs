@@ -78,8 +78,7 @@ pub struct GoalCursor {
 
 impl GoalCursor {
     /// Before the newest.
-    pub const START: Self =
-        Self { created_at: time::macros::datetime!(9999-12-31 0:00 UTC), id: GoalId(Uuid::max()) };
+    pub const START: Self = Self { created_at: time::macros::datetime!(9999-12-31 0:00 UTC), id: GoalId(Uuid::max()) };
 }
 
 pub(super) async fn detail(tx: &mut PgConnection, id: GoalId) -> Result<GoalDetail, DbError> {

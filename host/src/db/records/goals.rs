@@ -64,12 +64,10 @@ fn replans_left(made: i32, of_goal: i32, of_manifest: u32) -> u32 {
 }
 
 async fn progress(db: &Db, key: &RunKey) -> Result<GoalProgress, RecordError> {
-    let goal = sqlx::query!(
-        r#"select goal_id as "goal: GoalId" from governance_tasks where id = $1"#,
-        key.task as TaskId
-    )
-    .fetch_one(db.pool())
-    .await?;
+    let goal =
+        sqlx::query!(r#"select goal_id as "goal: GoalId" from governance_tasks where id = $1"#, key.task as TaskId)
+            .fetch_one(db.pool())
+            .await?;
     let goal = goal.goal.ok_or_else(no_goal)?;
     let rows = sqlx::query!(
         r#"select t.id, t.title, t.task_type, t.status as "status: TaskStatus", left(t.error_message, $3) as error_message,
@@ -208,7 +206,8 @@ fn all_replaced(goal: &Planned, now: &[TaskId], children: &[Child]) -> Result<BT
             None => return Err(Refused::NotFound(format!("no task {id} works for goal {}", goal.id))),
             Some(child) if child.ended_without_success() => {}
             Some(Child { status, .. }) => {
-                let message = format!("task {id} is {status}; only what failed, was cancelled or is a dead letter is replaced");
+                let message =
+                    format!("task {id} is {status}; only what failed, was cancelled or is a dead letter is replaced");
                 return Err(Refused::Conflict(message));
             }
         }
@@ -240,7 +239,8 @@ async fn replan(
     let by = &key.worker.0;
     let message = format!("Goal {} planned anew by {by}: {reason}", goal.id);
     log(tx, Some(key.task), "goal_replanned", LogLevel::Warn, message, goal.id, by).await?;
-    let details = json!({ "goal": goal.id, "replans": goal.replans + 1, "reason": short(reason), "replaced": replaced });
+    let details =
+        json!({ "goal": goal.id, "replans": goal.replans + 1, "reason": short(reason), "replaced": replaced });
     let event = Event::new(EventKind::GoalReplanned, by, details).of(key.task);
     Ok(Applied { value: Value::Null, events: vec![event], frees: false })
 }

@@ -4,6 +4,7 @@
 //! that is refused leaves its step behind, and nothing else.
 
 mod alerts;
+mod bounds;
 mod goals;
 mod learnings;
 mod logs;
@@ -78,6 +79,7 @@ impl Db {
             Query::Logs(query) => logs::look(self, query).await,
             Query::Alerts(query) => alerts::look(self, query).await,
             Query::Learnings(query) => learnings::look(self, key, query).await,
+            Query::Models(query) => self.look_at_models(key, query).await.map_err(RecordError::from),
         };
         match answer {
             Ok(value) => Ok(Ok(value)),

@@ -224,8 +224,11 @@ async fn has_room(tx: &mut PgConnection, goal: GoalId, more: usize) -> Result<()
 async fn known_types(tx: &mut PgConnection, tasks: &[TaskToCreate]) -> Result<(), RecordError> {
     let named: HashSet<&str> = tasks.iter().map(|task| task.task.draft().task_type.as_str()).collect();
     let named: Vec<String> = named.into_iter().map(str::to_owned).collect();
-    let known: HashSet<String> =
-        sqlx::query_scalar!("select name from task_types where name = any ($1)", &named).fetch_all(tx).await?.into_iter().collect();
+    let known: HashSet<String> = sqlx::query_scalar!("select name from task_types where name = any ($1)", &named)
+        .fetch_all(tx)
+        .await?
+        .into_iter()
+        .collect();
     match tasks.iter().find(|task| !known.contains(&task.task.draft().task_type)) {
         None => Ok(()),
         Some(TaskToCreate { key, task, .. }) => {
@@ -295,7 +298,11 @@ async fn unfinished(tx: &mut PgConnection, key: &RunKey, id: TaskId) -> Result<T
     )
     .fetch_one(tx)
     .await?;
-    if status.is_final() { Err(Refused::Conflict(format!("task {id} is {status}: it has ended")).into()) } else { Ok(status) }
+    if status.is_final() {
+        Err(Refused::Conflict(format!("task {id} is {status}: it has ended")).into())
+    } else {
+        Ok(status)
+    }
 }
 
 async fn set_priority(

@@ -18,12 +18,8 @@ impl Host for RunState {
         let Some(task) = task_id(&id) else {
             return Err(GuestError::NotFound("that is no task's id".to_owned()).into());
         };
-        let call = Call {
-            interface: "tasks-read",
-            function: "get",
-            effect: Effect::Read,
-            arguments: json!({ "id": id }),
-        };
+        let call =
+            Call { interface: "tasks-read", function: "get", effect: Effect::Read, arguments: json!({ "id": id }) };
         let allowed = self.judged(|scope| scope.read_records(Interface::TasksRead, "get", Vec::new())).await;
         let query = Query::Tasks(TaskQuery::Get { id: task, seen: self.seen() });
         Ok(self.look::<TaskSeen>(call, allowed, query).await?.into())

@@ -128,8 +128,17 @@ fn cut(name: &str) -> String {
 }
 
 fn argument(draft: &Draft) -> Value {
-    let Draft { key, title, description, task_type, priority, payload, acceptance_criteria, assigned_worker, depends_on } =
-        draft;
+    let Draft {
+        key,
+        title,
+        description,
+        task_type,
+        priority,
+        payload,
+        acceptance_criteria,
+        assigned_worker,
+        depends_on,
+    } = draft;
     json!({
         "key": key, "title": title, "description": description, "task_type": task_type,
         "priority": task::Priority::from(*priority), "payload": payload, "acceptance_criteria": acceptance_criteria,
@@ -143,10 +152,20 @@ fn planned(drafts: Vec<Draft>) -> Result<Vec<AdmittedTask>, InvalidPlan> {
 }
 
 fn read(draft: Draft) -> Result<PlannedTask, InvalidPlan> {
-    let Draft { key, title, description, task_type, priority, payload, acceptance_criteria, assigned_worker, depends_on } =
-        draft;
+    let Draft {
+        key,
+        title,
+        description,
+        task_type,
+        priority,
+        payload,
+        acceptance_criteria,
+        assigned_worker,
+        depends_on,
+    } = draft;
     let json = |name: &str, text: &str| {
-        serde_json::from_str::<Value>(text).map_err(|error| InvalidPlan::of(&key, format!("{name} is not JSON: {error}")))
+        serde_json::from_str::<Value>(text)
+            .map_err(|error| InvalidPlan::of(&key, format!("{name} is not JSON: {error}")))
     };
     let (payload, acceptance_criteria) =
         (json("payload", &payload)?, json("acceptance_criteria", &acceptance_criteria)?);
@@ -171,10 +190,9 @@ fn admitted(
 ) -> Result<(Decision, Vec<TaskToCreate>), Denied> {
     let decision = scope.write_records(Interface::TasksWrite, "create", beyond)?;
     let judged = tasks.into_iter().map(|AdmittedTask { key, id, task }| {
-        let admission = scope.admit(id, task.draft()).map_err(|Denied { policies, message }| Denied {
-            policies,
-            message: format!("task {key:?}: {message}"),
-        })?;
+        let admission = scope
+            .admit(id, task.draft())
+            .map_err(|Denied { policies, message }| Denied { policies, message: format!("task {key:?}: {message}") })?;
         Ok(TaskToCreate { key, id, task, treatment: admission.treatment() })
     });
     Ok((decision, judged.collect::<Result<_, Denied>>()?))

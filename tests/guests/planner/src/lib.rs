@@ -16,7 +16,8 @@ const WAIT_MS: u64 = 60_000;
 
 fn run(task: Assignment) -> Result<Evidence, Failure> {
     let goal = goals::given()?;
-    let script: Vec<Value> = serde_json::from_str(&goal.description).map_err(|error| Failure::final_(error.to_string()))?;
+    let script: Vec<Value> =
+        serde_json::from_str(&goal.description).map_err(|error| Failure::final_(error.to_string()))?;
     let mut planner = Planner { ids: BTreeMap::from([("own".to_owned(), task.id)]), closed: None };
     for (number, call) in script.iter().enumerate() {
         let name = call["call"].as_str().unwrap_or_default();
@@ -52,7 +53,8 @@ impl Planner {
             "create" => json!(self.create(call)?),
             "create-many" => {
                 let count = call["count"].as_u64().unwrap_or_default();
-                let drafts: Vec<Draft> = (0..count).map(|number| self.draft(&json!({ "key": format!("k{number}") }))).collect();
+                let drafts: Vec<Draft> =
+                    (0..count).map(|number| self.draft(&json!({ "key": format!("k{number}") }))).collect();
                 json!(tasks_write::create(&drafts)?.len())
             }
             "create-often" => {

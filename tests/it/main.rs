@@ -27,6 +27,8 @@ mod fairness;
 mod fetch;
 mod forge_faults;
 mod found_risk;
+mod goal_models;
+mod goal_planners;
 mod goals;
 mod hostile_payloads;
 mod hosts;

@@ -1,9 +1,7 @@
 //! What earlier goals taught, and what this one does. A goal never fails because of it.
 
-use juggernaut_guest::Assignment;
-use juggernaut_guest::learnings::Draft;
-#[cfg(feature = "learnings")]
-use juggernaut_guest::{learnings, warn};
+use juggernaut_guest::learnings::{self, Draft};
+use juggernaut_guest::{Assignment, warn};
 
 /// Of a title and a reason.
 const TITLE_CHARS_MAX: usize = 200;
@@ -11,9 +9,6 @@ const REASON_BYTES_MAX: usize = 4096;
 
 /// Lessons that fit this task.
 pub fn offered() -> Vec<String> {
-    #[cfg(not(feature = "learnings"))]
-    return Vec::new();
-    #[cfg(feature = "learnings")]
     match learnings::offered() {
         Ok(offered) => (offered.into_iter())
             .map(|learning| format!("{} ({}): {}", learning.title, learning.category, learning.description))
@@ -46,9 +41,6 @@ fn keep(category: &str, title: &str, description: String, impact_score: f32) {
         impact_score,
         tags: vec!["goal".to_owned()],
     };
-    #[cfg(not(feature = "learnings"))]
-    drop(draft);
-    #[cfg(feature = "learnings")]
     if let Err(error) = learnings::capture(&draft) {
         warn!("what was learnt is not kept: {error:?}");
     }

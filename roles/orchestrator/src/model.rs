@@ -2,9 +2,7 @@
 //! admits each task, or refuses the whole.
 
 use juggernaut_guest::goals::{Child, Goal};
-#[cfg(feature = "llm")]
-use juggernaut_guest::llm;
-use juggernaut_guest::llm::{Answer, Finish, Message, Part, Quotation, Request, Speaker};
+use juggernaut_guest::llm::{self, Answer, Finish, Message, Part, Quotation, Request, Speaker};
 use juggernaut_guest::{Error, Failure};
 
 use crate::follow::status;
@@ -97,17 +95,7 @@ fn ask(mut parts: Vec<Part>, problem: Option<&str>) -> Result<Plan, Failure> {
         tools: Vec::new(),
         answer_tokens_max: ANSWER_TOKENS_MAX,
     };
-    read(answer(&request))
-}
-
-#[cfg(feature = "llm")]
-fn answer(request: &Request) -> Result<Answer, Error> {
-    llm::ask(request)
-}
-
-#[cfg(not(feature = "llm"))]
-fn answer(_request: &Request) -> Result<Answer, Error> {
-    Err(Error::Unavailable("this build asks no language model".to_owned()))
+    read(llm::ask(&request))
 }
 
 fn read(answer: Result<Answer, Error>) -> Result<Plan, Failure> {

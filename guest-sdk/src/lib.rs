@@ -261,18 +261,70 @@ pub mod http_send {
 pub mod llm;
 
 /// Looking at tasks.
+///
+/// ```no_run
+/// # fn run() -> Result<(), juggernaut_guest::Failure> {
+/// use juggernaut_guest::tasks_read::{self, Filter, Status};
+///
+/// let filter = Filter { status: Some(Status::Failed), task_type: None, goal: None, limit: 50 };
+/// for task in tasks_read::list_tasks(&filter)? {
+///     juggernaut_guest::info!("{} failed: {}", task.title, task.error_message.unwrap_or_default());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[cfg(feature = "tasks-read")]
 pub mod tasks_read {
     pub use crate::bindings::juggernaut::host::tasks_read::*;
 }
 
 /// Creating and steering tasks of the same goal.
+///
+/// ```no_run
+/// # fn run() -> Result<(), juggernaut_guest::Failure> {
+/// use juggernaut_guest::tasks_write::{self, Draft, Priority};
+///
+/// let draft = |key: &str, depends_on: &[&str]| Draft {
+///     key: key.to_owned(),
+///     title: format!("Look into {key}"),
+///     description: String::new(),
+///     task_type: "research".to_owned(),
+///     priority: Priority::Medium,
+///     payload: "{}".to_owned(),
+///     acceptance_criteria: r#"["says why"]"#.to_owned(),
+///     assigned_worker: None,
+///     depends_on: depends_on.iter().map(|key| (*key).to_owned()).collect(),
+/// };
+/// // All of them or none, and never twice, whatever happens to the host meanwhile.
+/// let created = tasks_write::create(&[draft("causes", &[]), draft("remedies", &["causes"])])?;
+/// tasks_write::set_priority(&created[0].id, Priority::High)?;
+/// # Ok(())
+/// # }
+/// ```
 #[cfg(feature = "tasks-write")]
 pub mod tasks_write {
     pub use crate::bindings::juggernaut::host::tasks_write::*;
 }
 
 /// The goal that this task works for.
+///
+/// ```no_run
+/// # fn run() -> Result<juggernaut_guest::Evidence, juggernaut_guest::Failure> {
+/// use juggernaut_guest::{Evidence, goals};
+///
+/// let goal = goals::given()?;
+/// loop {
+///     let progress = goals::get_progress()?;
+///     if progress.ended as usize == progress.children.len() {
+///         break;
+///     }
+///     // The run is suspended, and wakes when one more has ended.
+///     goals::wait(progress.ended, 24 * 60 * 60 * 1000)?;
+/// }
+/// let closed = goals::complete(&format!("{}: done", goal.title), &[])?;
+/// Ok(Evidence::tasks_created(closed.children))
+/// # }
+/// ```
 #[cfg(feature = "goals")]
 pub mod goals {
     pub use crate::bindings::juggernaut::host::goals::*;

@@ -52,8 +52,8 @@ async fn a_terminated_host_gives_its_tasks_back() {
 #[tokio::test]
 async fn a_terminated_host_ends_without_its_database() {
     const TASKS: usize = 6;
-    /// The grace time, and half a minute for whatever does not answer; the rest is the machine's.
-    const END_MAX: Duration = Duration::from_secs(45);
+    /// Once for all writes that wait, not for each of them, is 8 s here.
+    const END_MAX: Duration = Duration::from_secs(30);
     let mut server = PrivateServer::start().await;
     let roles = RolesDir::with_free_payload(&["hostile"]);
     roles.edit("hostile", "wall_ms = 1_000", "wall_ms = 300_000");
@@ -75,7 +75,7 @@ async fn a_terminated_host_ends_without_its_database() {
     eprintln!("ended after {:?}", began.elapsed());
     assert_eq!(ended.code(), Some(0), "{}", host.stderr());
     assert!(began.elapsed() < END_MAX, "after {:?}: {}", began.elapsed(), host.stderr());
-    assert!(host.stderr().contains("their leases run out"), "{}", host.stderr());
+    assert!(host.stderr().contains("its lease runs out"), "{}", host.stderr());
 }
 
 #[tokio::test]

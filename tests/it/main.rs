@@ -25,6 +25,7 @@ mod fairness;
 mod fetch;
 mod forge_faults;
 mod found_risk;
+mod goals;
 mod hostile_payloads;
 mod hosts;
 mod learnings;

@@ -135,7 +135,7 @@ async fn a_run_that_somebody_else_ended_took_the_same_path() {
     let forge = host.forge();
     for (way, cause) in [("cancel", "Cancelled"), ("deadline", "DeadlinePassed")] {
         forge.hold("PUT", "/repos/demo/sample/contents/*", "before").await;
-        let task = host.create_task(code_task(&format!("{way}.py"))).await;
+        let task = host.create_task(code_task(&format!("midway_{way}.py"))).await;
         forge.held().await;
         if way == "cancel" {
             let (path, token) = (format!("/api/v1/tasks/{task}/cancel"), host.token("operator").await);

@@ -2,12 +2,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 use crate::support::{CliOutput, Host, LIMIT, Options, Paths, RolesDir, juggernaut};
+
+/// How long cargo may take for the crate and the SDK below it.
+const BUILD_MAX: Duration = Duration::from_mins(10);
 
 /// A crate outside of the repository.
 struct Crate {
@@ -55,10 +59,15 @@ async fn built() -> &'static Path {
             fs::copy(repository.join("Cargo.lock"), role.join("Cargo.lock")).unwrap();
             // Not in the folder, which is removed: what is built once stays built.
             let target = Paths::get().bin_dir.join("it-role-new");
-            let mut env = Paths::tool_env();
             let target_text = target.to_str().unwrap().to_owned();
-            env.push(("CARGO_TARGET_DIR", &target_text));
-            env.push(("CARGO_NET_OFFLINE", "true"));
+            let mut env = Paths::tool_env();
+            env.extend([("CARGO_TARGET_DIR", target_text.as_str()), ("CARGO_NET_OFFLINE", "true")]);
+            // As its author does; the first time it takes longer than a command of ours may.
+            let mut cargo = tokio::process::Command::new("cargo");
+            cargo.args(["build", "--release"]).current_dir(&role).env_clear().envs(env.iter().copied());
+            let output = tokio::time::timeout(BUILD_MAX, cargo.kill_on_drop(true).output()).await;
+            let output = output.expect("cargo build ends").expect("cargo");
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
             let tested = juggernaut(&role, &["role", "test", ".", "--build"], &env).await;
             assert_eq!(tested.code, Some(0), "{tested:?}");
             assert!(tested.stdout.ends_with("1 fixtures, all passed\n"), "{tested:?}");

@@ -3,8 +3,10 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use juggernaut::config::DatabaseConfig;
 use juggernaut::db::queue::QueuePosition;
 use juggernaut::db::sweep::Swept;
+use juggernaut::db::{Db, DbError};
 use juggernaut::task::Lease;
 
 use crate::audit::{agrees, count};
@@ -111,4 +113,24 @@ async fn a_row_that_is_held_keeps_no_other_lease_from_being_renewed() {
     assert_eq!((&renewed.standing, &renewed.extended), (&all, &all));
     let soon = "governance_tasks where lease_expires_at < now() + interval '50 minutes'";
     assert_eq!(count(pool, soon).await, 0);
+}
+
+/// A host that stands still in the middle of a sweep holds the lock of all sweeps: the server ends its session, which is
+/// a lost connection like any other to it.
+#[tokio::test]
+async fn who_stands_still_keeps_no_lock() {
+    let database = Database::create().await;
+    let db = Db::connect(&DatabaseConfig { url: database.url().to_owned().into() }).await.unwrap();
+    let setting = "select current_setting('idle_in_transaction_session_timeout')";
+    let setting: String = sqlx::query_scalar(setting).fetch_one(db.pool()).await.unwrap();
+    assert_eq!(setting, "20s");
+    let mut stuck = db.pool().begin().await.unwrap();
+    sqlx::query("select pg_advisory_xact_lock(hashtext('juggernaut sweep'))").execute(&mut *stuck).await.unwrap();
+    sqlx::query("set local idle_in_transaction_session_timeout = 100").execute(&mut *stuck).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let free = "select pg_try_advisory_lock(hashtext('juggernaut sweep'))";
+    assert!(sqlx::query_scalar::<_, bool>(free).fetch_one(database.pool()).await.unwrap());
+    let error = sqlx::query("select 1").execute(&mut *stuck).await.unwrap_err();
+    let error = DbError::from(error);
+    assert!(error.is_passing(), "{error:?}");
 }

@@ -179,7 +179,7 @@ impl Host {
         items(self.get(&format!("/api/v1/tasks/{id}/steps?limit=200")).await)
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub async fn get(&self, path: &str) -> Value {
         let token = self.token("viewer").await;
         let (status, _, answer) = self.api(Method::GET, path, Some(&token), None).await;
         assert_eq!(status, StatusCode::OK, "{path}: {answer}");

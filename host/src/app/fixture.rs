@@ -12,7 +12,7 @@ use toml::Spanned;
 
 use crate::manifest::{self, Interface, Manifest};
 use crate::sandbox::{ScriptedCall, Times};
-use crate::task::{Attempt, EvidenceKind, NewTask, Task, TaskDraft, TaskId};
+use crate::task::{Attempt, EvidenceKind, GoalId, NewTask, Task, TaskDraft, TaskId};
 
 /// Largest fixture that is read.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -139,13 +139,14 @@ impl Expect {
     }
 }
 
-/// A task as its creator drafts it, with what an attempt adds: `id`, `attempt` and `last_error`.
+/// A task as its creator drafts it, with what an attempt knows besides: `id`, `attempt`, `last_error` and `goal`.
 fn task(mut table: toml::Table, manifest: &Manifest) -> Result<Task> {
     let mut taken = |key: &str| table.remove(key).map(json_of);
-    let (id, attempt, last_error) = (taken("id"), taken("attempt"), taken("last_error"));
+    let (id, attempt, last_error, goal) = (taken("id"), taken("attempt"), taken("last_error"), taken("goal"));
     let id: TaskId = id.map_or(Ok(TaskId(uuid::Uuid::from_u128(FIXED_ID))), serde_json::from_value).context("id")?;
     let attempt: Attempt = attempt.map_or(Ok(Attempt::FIRST), serde_json::from_value).context("attempt")?;
     let last_error: Option<String> = last_error.map(serde_json::from_value).transpose().context("last_error")?;
+    let goal: Option<GoalId> = goal.map(serde_json::from_value).transpose().context("goal")?;
     let draft: TaskDraft = serde_json::from_value(json_of(toml::Value::Table(table)))?;
     let admitted = NewTask::admit(draft)?;
     let criteria = admitted.criteria().to_vec();
@@ -173,7 +174,7 @@ fn task(mut table: toml::Table, manifest: &Manifest) -> Result<Task> {
         attempt,
         attempts_max: draft.attempts_max,
         last_error,
-        goal: None,
+        goal,
     })
 }
 

@@ -63,6 +63,9 @@ async fn keep_time(db: &Db, wake: &Wake) -> Result<(), DbError> {
     if db.wake_due_tasks().await? > 0 {
         wake.everybody();
     }
+    if db.settle_goals().await? {
+        wake.everybody();
+    }
     let late = db.fail_late_tasks().await?;
     if late > 0 {
         wake.look_at_claims();

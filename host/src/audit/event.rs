@@ -45,6 +45,17 @@ kinds! {
     TaskReclaimed = "task_reclaimed",
     TaskWoken = "task_woken",
     TaskUnblocked = "task_unblocked",
+    /// A planner gave it another priority.
+    TaskPrioritised = "task_prioritised",
+    /// A planner meant it for another worker.
+    TaskAssigned = "task_assigned",
+    GoalCreated = "goal_created",
+    GoalCompleted = "goal_completed",
+    GoalFailed = "goal_failed",
+    GoalCancelled = "goal_cancelled",
+    GoalReplanned = "goal_replanned",
+    /// Its planning task was retried.
+    GoalReopened = "goal_reopened",
     PolicyDecision = "policy_decision",
     /// A call that changes the world: its intent, and how it ended.
     HostCall = "host_call",

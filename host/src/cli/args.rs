@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(super) use super::goal_args::GoalCommand;
 pub(super) use super::governance_args::{
     AlertCommand, ApprovalCommand, ApprovalListArguments, AuditCommand, EvidenceCommand, ExplainArguments,
     PolicyCommand, ScheduleCommand, VerifyArguments,
@@ -14,7 +15,7 @@ pub(super) use super::knowledge_args::{LearningCommand, ReportCommand};
 pub(super) use super::role_args::RoleCommand;
 use crate::db::tokens::TokenRole;
 use crate::repo::Repository;
-use crate::task::{Priority, Risk, TaskId, TaskStatus};
+use crate::task::{GoalId, Priority, Risk, TaskId, TaskStatus};
 
 /// Runs autonomous workers as WebAssembly components that can do what they were granted, and nothing else.
 #[derive(Debug, Parser)]
@@ -44,6 +45,11 @@ pub(super) enum Command {
     Schedule {
         #[command(subcommand)]
         command: ScheduleCommand,
+    },
+    /// Have a goal split into tasks, and see how far it is.
+    Goal {
+        #[command(subcommand)]
+        command: GoalCommand,
     },
     /// See what waits for a person, and decide.
     Approval {
@@ -267,6 +273,9 @@ pub(super) struct ListArguments {
     /// Tasks that are meant for this worker type or id, or claimed by it.
     #[arg(long, value_name = "NAME")]
     pub(super) worker: Option<String>,
+    /// Tasks that work for this goal.
+    #[arg(long, value_name = "ID")]
+    pub(super) goal: Option<GoalId>,
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=200), default_value_t = 50)]
     pub(super) limit: u32,
     /// Where the page before said that it goes on.

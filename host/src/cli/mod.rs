@@ -14,6 +14,8 @@ mod client;
 mod database;
 mod evidence;
 mod follow;
+mod goal;
+mod goal_args;
 mod governance_args;
 pub mod hooks;
 mod knowledge_args;
@@ -90,11 +92,11 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve => {
             let config = HostConfig::from_env(env)?;
-            start_logging(&config.log)?;
+            start_logging(&config.log, Checkpoints::Kept)?;
             hooks::serve(config).await
         }
         Command::Dev(dev) => {
-            start_logging(&LogConfig::from_env(env)?)?;
+            start_logging(&LogConfig::from_env(env)?, Checkpoints::Kept)?;
             hooks::dev(dev_options(dev, env)?).await
         }
         Command::Migrate => database::migrate(output).await,
@@ -111,6 +113,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 TaskCommand::Retry { id } => task::change(&client, id, "retry", output).await,
             }
         }
+        Command::Goal { command } => goal::run(&client::Client::from_env(env)?, command, output).await,
         Command::Approval { command } => approval::run(&client::Client::from_env(env)?, command, output).await,
         Command::Schedule { command } => schedule::run(&client::Client::from_env(env)?, command, output).await,
         Command::Alert { command } => alert::run(env, command, output).await,
@@ -151,11 +154,21 @@ fn dev_options(arguments: DevArguments, env: Env<'_>) -> anyhow::Result<hooks::D
     })
 }
 
+/// Whether the log has the audit log's checkpoints, whatever else is left out: the log stream is where they are safe from
+/// the database's owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Checkpoints {
+    Kept,
+    /// Of a host that nobody's work depends on.
+    AsFiltered,
+}
+
 /// The host's own log goes to stderr; stdout belongs to what a command prints.
-fn start_logging(config: &LogConfig) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.filter).context("RUST_LOG is not a tracing filter")?;
-    // Whatever else is left out: the log stream is where the checkpoints are safe from the database's owner.
-    let filter = filter.add_directive("audit_checkpoint=info".parse()?);
+fn start_logging(config: &LogConfig, checkpoints: Checkpoints) -> anyhow::Result<()> {
+    let mut filter = EnvFilter::try_new(&config.filter).context("RUST_LOG is not a tracing filter")?;
+    if checkpoints == Checkpoints::Kept {
+        filter = filter.add_directive("audit_checkpoint=info".parse()?);
+    }
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let started = match config.format {
         LogFormat::Text => builder.with_ansi(false).try_init(),

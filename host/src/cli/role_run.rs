@@ -15,7 +15,7 @@ use super::client::Client;
 use super::follow::{self, Followed, Lines};
 use super::output::{Output, note, visible};
 use super::role_args::RunArguments;
-use super::{dev_options, hooks, role_work, start_logging, task};
+use super::{Checkpoints, dev_options, hooks, role_work, start_logging, task};
 use crate::app::{self, DevHost};
 use crate::config::{ClientConfig, Env, LogConfig};
 use crate::db::task_views::TaskSummary;
@@ -25,6 +25,8 @@ use crate::manifest::Manifest;
 const FOLDER: &str = "target/role-run";
 /// The command line looks for a folder of this name.
 const HOME: &str = ".juggernaut";
+/// Below that, the folder that holds this one role.
+const ROLES: &str = "role-run";
 /// What the host tells of itself: only what is wrong, where nobody asks for more.
 const LOG_FILTER: &str = "warn";
 
@@ -36,10 +38,11 @@ pub(super) async fn run(arguments: RunArguments, env: Env<'_>, output: Output) -
     let mut draft = task::read_json(&file).context("--task")?;
     let component = role_work::component(&place)?;
     let folder = home.clone().unwrap_or_else(|| place.directory.join(FOLDER));
-    let roles = folder.join("roles");
+    let home_folder = folder.join(HOME);
+    // Cleared each time: nobody else's folder has this name.
+    let roles = home_folder.join(ROLES);
     let manifest = app::stage_role(&place.directory, component, &roles)?;
     complete(&mut draft, &manifest)?;
-    let home_folder = folder.join(HOME);
     if home.is_none() {
         app::clear_folder(&home_folder.join("forge"))?;
     }
@@ -80,7 +83,7 @@ fn log_what_is_wrong(env: Env<'_>) -> Result<()> {
     if !LogConfig::filter_is_set(env) {
         LOG_FILTER.clone_into(&mut log.filter);
     }
-    start_logging(&log)
+    start_logging(&log, Checkpoints::AsFiltered)
 }
 
 async fn follow_task(

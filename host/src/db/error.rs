@@ -2,7 +2,7 @@
 
 use crate::approval::{ApprovalId, ApprovalState};
 use crate::schedule::InvalidSchedule;
-use crate::task::{TaskId, TaskStatus};
+use crate::task::{GoalId, GoalState, TaskId, TaskStatus};
 
 /// Why the database did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +51,12 @@ pub enum DbError {
     /// Of a schedule that the host keeps.
     #[error("the schedule is refused: {0}")]
     InvalidSchedule(#[from] InvalidSchedule),
+    #[error("no goal has the id {0}")]
+    UnknownGoal(GoalId),
+    #[error(
+        "goal {goal} is {state}, so it can not be {action}; retry its planning task to open a failed or cancelled one again"
+    )]
+    GoalEnded { goal: GoalId, state: GoalState, action: &'static str },
     #[error("the migrations can not be applied: {0}")]
     Migration(String),
     /// It does not answer now; the same request may succeed later.
@@ -152,7 +158,9 @@ fn is_lost(error: &sqlx::Error) -> bool {
         // Connection exceptions, too many connections, shutdown and start-up of the server, wrong credentials, no
         // such database.
         sqlx::Error::Database(refused) => refused.code().is_some_and(|code| {
-            ["08", "28", "53"].iter().any(|class| code.starts_with(class)) || code.starts_with("57P") || code == "3D000"
+            // The last: the server ended a session that stood still in a transaction.
+            ["08", "28", "53", "57P"].iter().any(|class| code.starts_with(class))
+                || ["3D000", "25P03"].contains(&&*code)
         }),
         _ => false,
     }

@@ -15,6 +15,7 @@ pub mod commit;
 pub mod completed;
 pub mod decisions;
 mod error;
+pub mod goals;
 pub mod journal;
 pub mod learnings;
 pub mod logs;
@@ -58,6 +59,9 @@ const CONNECTIONS_MAX: u32 = 14;
 const ENGINE_CONNECTIONS_MAX: u32 = 6;
 /// Longest that the server works on one statement, milliseconds; ours take moments.
 const STATEMENT_MS_MAX: &str = "30000";
+/// Longest that it leaves a transaction open for a client that says nothing, milliseconds. A host that stands still in the
+/// middle of one must not keep its locks, that of the sweep above all, from all the others.
+const IDLE_IN_TRANSACTION_MS_MAX: &str = "20000";
 /// How long a query waits for a connection before the database counts as lost.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Rows of one page, for every list there is.
@@ -92,7 +96,10 @@ impl Db {
         let options = PgConnectOptions::from_str(config.url.expose_secret())
             .map_err(|_| DbError::Unavailable("DATABASE_URL is not a PostgreSQL URL".into()))?
             .application_name("juggernaut")
-            .options([("statement_timeout", STATEMENT_MS_MAX)]);
+            .options([
+                ("statement_timeout", STATEMENT_MS_MAX),
+                ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MS_MAX),
+            ]);
         // By itself first: the pool would try again until its time is over, and then no longer know why.
         let first = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(&options))
             .await

@@ -5,6 +5,7 @@
 
 mod criteria;
 mod document;
+mod goal;
 mod judge;
 mod junit;
 mod merge;
@@ -17,6 +18,7 @@ mod tests_run;
 mod verification;
 
 pub use document::{DocumentEvidence, DocumentPlace};
+pub use goal::{GoalCriterion, judge_goal};
 pub use judge::judge;
 pub use merge::MergeEvidence;
 pub use observed::hosts_of;

@@ -14,7 +14,7 @@ use super::BODY_BYTES_MAX;
 use super::problem::Problem;
 use crate::approval::ApprovalId;
 use crate::db::PAGE_ROWS_MAX;
-use crate::task::TaskId;
+use crate::task::{GoalId, TaskId};
 
 /// How much of a body that is too large is still read. A client that is answered in the middle of sending may see
 /// a broken connection instead of the answer.
@@ -147,6 +147,18 @@ impl<S: Send + Sync> FromRequestParts<S> for TaskPath {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         uuid_in_path(parts, state, "task").await.map(|id| Self(TaskId(id)))
+    }
+}
+
+/// The goal that the path names.
+#[derive(Debug)]
+pub(super) struct GoalPath(pub(super) GoalId);
+
+impl<S: Send + Sync> FromRequestParts<S> for GoalPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        uuid_in_path(parts, state, "goal").await.map(|id| Self(GoalId(id)))
     }
 }
 

@@ -14,6 +14,7 @@ mod cursor;
 mod document;
 mod edge;
 mod extract;
+mod goals;
 mod health;
 mod idempotency;
 mod learnings;
@@ -104,6 +105,9 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(tasks::show_task))
         .routes(routes!(tasks::cancel_task))
         .routes(routes!(tasks::retry_task))
+        .routes(routes!(goals::create_goal, goals::list_goals))
+        .routes(routes!(goals::show_goal))
+        .routes(routes!(goals::cancel_goal))
         .routes(routes!(logs::list_task_logs))
         .routes(routes!(logs::list_task_steps))
         .routes(routes!(approvals::list_approvals))

@@ -246,6 +246,7 @@ impl From<DbError> for Problem {
             DbError::UnknownSchedule(schedule) => Self::unknown_schedule(&schedule),
             DbError::InvalidSchedule(invalid) => invalid.into(),
             DbError::UnknownReport(id) => Self::unknown("report", &id.to_string()),
+            DbError::UnknownGoal(id) => Self::unknown("goal", &id.to_string()),
             DbError::UnknownTaskType => Self::invalid_field("task_type", "does not exist", text),
             DbError::UnknownDependencies(_) => Self::invalid_field("depends_on", &text, text.clone()),
             DbError::InvalidPrincipal => Self::invalid_field("principal", "is not a principal's name", text),
@@ -253,6 +254,7 @@ impl From<DbError> for Problem {
             DbError::NulCharacter => Self::bad_request(StatusCode::BAD_REQUEST, text),
             DbError::RequestRepeated
             | DbError::WrongStatus { .. }
+            | DbError::GoalEnded { .. }
             | DbError::ApprovalDecided { .. }
             | DbError::ApprovalVoid { .. }
             | DbError::Transition(_)

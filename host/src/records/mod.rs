@@ -15,7 +15,7 @@ mod tasks;
 mod words;
 
 pub use alerts::{AlertChange, AlertDraft, AlertQuery, HOST_KINDS, OpenAlert, Severity};
-pub use goals::{GoalChange, GoalQuery};
+pub use goals::{ChildSeen, GoalChange, GoalClosed, GoalGiven, GoalProgress, GoalQuery};
 pub use learnings::{
     FOUND_MAX, LearningChange, LearningDraft, LearningQuery, LearningSearch, OFFERED_MAX, SeenLearning,
 };
@@ -23,7 +23,7 @@ pub use models::{ModelQuery, Remaining, Reservation, Settlement, TaskBudget};
 pub use monitoring::{Figures, LogQuery, Metric, MetricQuery, SeenLine, SeenWorker, WorkerQuery};
 pub use recommendations::RecommendationChange;
 pub use reports::{ReportChange, ReportDraft, Series, SeriesKind, StoredAs};
-pub use tasks::{TaskChange, TaskQuery};
+pub use tasks::{TaskChange, TaskListing, TaskMade, TaskQuery, TaskSeen, TaskToCreate, TasksSeen};
 
 use serde_json::{Value, json};
 pub use words::storable;

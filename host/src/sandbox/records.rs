@@ -3,6 +3,8 @@
 //! Invariant: no SQL here. A look leaves as a query and comes back as a value; a change is stored with its step, in one
 //! transaction, by whoever receives it, so that there is no intent to reconcile.
 
+use std::time::Duration;
+
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -13,7 +15,7 @@ use super::run::RunError;
 use super::state::RunState;
 use crate::journal::{self, Call, Message, Next, NotDurable};
 use crate::policy::{Decision, Denied};
-use crate::records::{self, Change, Changed, Query, Refused};
+use crate::records::{self, Change, Changed, GoalQuery, Query, Refused};
 
 impl From<Refused> for GuestError {
     fn from(refused: Refused) -> Self {
@@ -63,6 +65,16 @@ impl RunState {
         allowed: Result<Decision, Denied>,
         change: Change,
     ) -> Result<T, CallError> {
+        self.change_if(call, allowed, Ok(change)).await
+    }
+
+    /// The same where the arguments may be no change at all: then that is what the journal says.
+    pub(super) async fn change_if<T: DeserializeOwned>(
+        &mut self,
+        call: Call,
+        allowed: Result<Decision, Denied>,
+        change: Result<Change, GuestError>,
+    ) -> Result<T, CallError> {
         let (call, leak) = self.screen(call, &[]);
         let position = match self.advance(&call).await? {
             Next::Recorded(_, outcome) => return self.replay(&outcome),
@@ -77,6 +89,13 @@ impl RunState {
             let refused: Result<Value, GuestError> = Err(denied.into());
             return read(self.finish(Made { position, call, began_at }, refused).await?);
         }
+        let change = match change {
+            Ok(change) => change,
+            Err(invalid) => {
+                let refused: Result<Value, GuestError> = Err(invalid);
+                return read(self.finish(Made { position, call, began_at }, refused).await?);
+            }
+        };
         self.may_act()?;
         let (reply, durable) = oneshot::channel();
         self.send(Message::Change { position, call, began_at, change: Box::new(change), reply }).await?;
@@ -84,6 +103,53 @@ impl RunState {
         self.clock.move_to(at);
         self.weigh(journal::weight(&records::stored(&outcome)))?;
         read(outcome.map_err(GuestError::from)?)
+    }
+
+    /// A durable wait for tasks of the goal: the run is suspended at this call, and resumes at it.
+    pub(super) async fn wait_for_goal(
+        &mut self,
+        call: Call,
+        allowed: Result<Decision, Denied>,
+        ended: u32,
+        duration: Result<Duration, GuestError>,
+    ) -> Result<(), CallError> {
+        let (made, fresh) = match self.advance(&call).await? {
+            Next::Recorded(_, outcome) => return self.replay(&outcome),
+            Next::Unfinished(position, step) => (Made { position, call, began_at: step.intended_at }, false),
+            Next::Fresh(position) => (Made { position, call, began_at: determinism::now() }, true),
+        };
+        // Once for the call, not for each time that it resumes.
+        if fresh || allowed.is_err() {
+            self.decided(made.position, &made.call, &allowed).await?;
+        }
+        let counted = match allowed.map_err(GuestError::from).and(duration) {
+            Err(refused) => Err(refused),
+            Ok(duration) => match self.answer(Query::Goals(GoalQuery::Ended)).await? {
+                Err(refused) => Err(refused.into()),
+                Ok(counted) => Ok((duration, serde_json::from_value::<u32>(counted).map_err(unreadable)?)),
+            },
+        };
+        let result = match counted {
+            Err(refused) => Err(refused),
+            Ok((duration, counted)) => {
+                let wake_at = made.began_at + duration;
+                if counted <= ended && determinism::now() < wake_at {
+                    if fresh {
+                        let Made { position, call, began_at: at } = made;
+                        // Nothing stands on it before the run is suspended, and that stores it, too.
+                        self.send(Message::Intend { position, call, at, approval: None, reply: None }).await?;
+                    }
+                    return Err(RunError::WaitingGoal { wake_at, ended }.into());
+                }
+                Ok(())
+            }
+        };
+        let at = determinism::now();
+        self.clock.move_to(at);
+        let stored = to_journal(&result)?;
+        self.weigh(journal::weight(&stored))?;
+        self.send(made.done(stored, at, None, None)).await?;
+        Ok(result?)
     }
 
     /// Asks the tables, outside of the journal: for what goes into a call's arguments or its decision. A run that is made
@@ -104,6 +170,10 @@ pub(super) fn received<T>(answer: Result<Result<T, NotDurable>, oneshot::error::
 }
 
 fn read<T: DeserializeOwned>(value: Value) -> Result<T, CallError> {
-    serde_json::from_value(value)
-        .map_err(|error| RunError::Host(format!("an answer of the tables can not be read: {error}")).into())
+    Ok(serde_json::from_value(value).map_err(unreadable)?)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "given to map_err")]
+fn unreadable(error: serde_json::Error) -> RunError {
+    RunError::Host(format!("an answer of the tables can not be read: {error}"))
 }

@@ -79,6 +79,8 @@ pub enum RunEnd {
 pub enum RunError {
     #[error("the run is suspended until {wake_at}")]
     Suspended { wake_at: OffsetDateTime },
+    #[error("the run waits until {wake_at}, or for more than {ended} tasks of its goal to end")]
+    WaitingGoal { wake_at: OffsetDateTime, ended: u32 },
     #[error("{action} waits for approval {approval}")]
     WaitingApproval { approval: ApprovalId, action: String },
     #[error("another worker holds the task now")]
@@ -172,8 +174,13 @@ async fn run_guest(role: Arc<LoadedRole>, mut store: Store<RunState>) -> Result<
     let state = store.data_mut();
     let ended = state.cleaned(ended);
     // An unfinished line of a run that goes on later is finished then, and counted once.
-    let goes_on =
-        matches!(ended, Err(RunError::Suspended { .. } | RunError::WaitingApproval { .. } | RunError::LeaseLost));
+    let goes_on = matches!(
+        ended,
+        Err(RunError::Suspended { .. }
+            | RunError::WaitingGoal { .. }
+            | RunError::WaitingApproval { .. }
+            | RunError::LeaseLost)
+    );
     let streams = if goes_on { Ok(()) } else { state.stdout.finish().and_then(|()| state.stderr.finish()) };
     log::lock(&state.log).release();
     let drained = state.drain_log().await;

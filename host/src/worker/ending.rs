@@ -73,7 +73,7 @@ impl Cause {
 pub(super) fn crash_points(ending: &Ending) -> (Point, Point) {
     match ending {
         Ending::Completed { .. } => (Point::BeforeCompletion, Point::AfterCompletion),
-        Ending::Suspended { .. } => (Point::BeforeSuspension, Point::AfterSuspension),
+        Ending::Suspended { .. } | Ending::WaitingGoal { .. } => (Point::BeforeSuspension, Point::AfterSuspension),
         Ending::WaitingApproval { .. } => (Point::BeforeWaiting, Point::AfterWaiting),
         Ending::Failed { .. } | Ending::Retry { .. } | Ending::DeadLetter { .. } | Ending::Released { .. } => {
             (Point::BeforeEnding, Point::AfterEnding)
@@ -130,6 +130,9 @@ pub(super) fn of_error(
     let cause = match error {
         RunError::Suspended { wake_at } => {
             return (Ending::Suspended { wake_at: *wake_at, reason: "the role waits".to_owned() }, Cause::Suspended);
+        }
+        RunError::WaitingGoal { wake_at, ended } => {
+            return (Ending::WaitingGoal { wake_at: *wake_at, ended: *ended }, Cause::Suspended);
         }
         RunError::WaitingApproval { approval, .. } => {
             return (Ending::WaitingApproval { approval: *approval, reason }, Cause::WaitingApproval);

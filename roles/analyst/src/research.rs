@@ -68,7 +68,7 @@ fn extract(question: &str, sources: &[Source], asked: usize) -> String {
         sources.len(),
     );
     for (number, Source { url, page, .. }) in sources.iter().enumerate() {
-        let Page { title, excerpt } = page;
+        let Page { title, excerpt, text: _ } = page;
         let quoted = if excerpt.is_empty() { "(no text)" } else { excerpt };
         summary.push_str(&format!("\n{}. \"{title}\" says: \"{quoted}\" Source: {url} \n", number + 1));
     }

@@ -104,6 +104,7 @@ impl Db {
         let freed = ends::lock_freed(&mut transaction, &held).await?;
         ends::set_states(&mut transaction, &held).await?;
         ends::end_attempts(&mut transaction, &held).await?;
+        ends::wait_for_goals(&mut transaction, &held).await?;
         let mut events: Vec<Event> = held.iter().flat_map(|write| write.batch.events(&write.key)).collect();
         // A claim's end closes what was open, and what it waits for may have been decided meanwhile.
         let touched: Vec<Uuid> = held

@@ -15,9 +15,10 @@ mod tasks;
 mod workers;
 
 use serde_json::Value;
-use sqlx::{Acquire as _, PgConnection};
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 
+use super::audit::AuditedTx;
 use super::commit::{Write, hold, write_batches};
 use super::journal::{Batch, RunKey, StepRow};
 use super::{Db, DbError};
@@ -89,11 +90,14 @@ impl Db {
 
     /// Makes a change of a run, and stores its step with the result. `row` is the step as far as it is known: without an
     /// outcome. `batch` is what the run has written down before it. Says, too, whether a task may have become claimable.
+    ///
+    /// A change that is refused is rolled back whole and its step stored in a transaction of its own, rather than behind a
+    /// savepoint: what a transaction did to approvals is found by its id, which a savepoint has not.
     pub async fn change(
         &self,
         key: &RunKey,
-        mut batch: Batch,
-        mut row: StepRow,
+        batch: Batch,
+        row: StepRow,
         change: &Change,
     ) -> Result<(Changed, bool), DbError> {
         let mut tx = self.begin_audited().await?;
@@ -102,28 +106,41 @@ impl Db {
         if let Some(changed) = changed_before(&mut tx, key, row.step.position).await? {
             return Ok((changed, true));
         }
-        let mut savepoint = tx.begin().await?;
-        let (outcome, events, frees) = match apply(self, &mut savepoint, key, change).await {
+        match apply(self, &mut tx, key, change).await {
             Ok(Applied { value, events, frees }) => {
-                savepoint.commit().await?;
-                (Ok(value), events, frees)
+                let changed = store(tx, key, batch, row, Ok(value), events).await?;
+                Ok((changed, frees))
             }
+            Err(RecordError::Db(error)) => Err(error),
             Err(RecordError::Refused(refused)) => {
-                savepoint.rollback().await?;
-                (Err(refused), Vec::new(), false)
+                drop(tx);
+                let mut tx = self.begin_audited().await?;
+                hold(&mut tx, key).await?;
+                let changed = store(tx, key, batch, row, Err(refused), Vec::new()).await?;
+                Ok((changed, false))
             }
-            Err(RecordError::Db(error)) => return Err(error),
-        };
-        let changed = Changed { outcome, at: OffsetDateTime::now_utc() };
-        row.step.outcome = Some(Outcome { result: records::stored(&changed.outcome), at: changed.at });
-        batch.steps.push(row);
-        let write = Write::new(key.clone(), batch);
-        write_batches(&mut tx, &[&write]).await?;
-        let mut all = write.batch.events(key);
-        all.extend(events);
-        tx.commit(all).await?;
-        Ok((changed, frees))
+        }
     }
+}
+
+/// Writes the step with what came of it, and commits.
+async fn store(
+    mut tx: AuditedTx<'_>,
+    key: &RunKey,
+    mut batch: Batch,
+    mut row: StepRow,
+    outcome: Result<Value, Refused>,
+    events: Vec<Event>,
+) -> Result<Changed, DbError> {
+    let changed = Changed { outcome, at: OffsetDateTime::now_utc() };
+    row.step.outcome = Some(Outcome { result: records::stored(&changed.outcome), at: changed.at });
+    batch.steps.push(row);
+    let write = Write::new(key.clone(), batch);
+    write_batches(&mut tx, &[&write]).await?;
+    let mut all = write.batch.events(key);
+    all.extend(events);
+    tx.commit(all).await?;
+    Ok(changed)
 }
 
 async fn apply(db: &Db, tx: &mut PgConnection, key: &RunKey, change: &Change) -> Result<Applied, RecordError> {

@@ -8,6 +8,7 @@ mod convert;
 mod github_merge;
 mod github_read;
 mod github_write;
+mod goals;
 mod http_fetch;
 mod learnings;
 mod llm;
@@ -20,6 +21,8 @@ mod quality;
 mod reports;
 mod scratch;
 mod task;
+mod tasks_read;
+mod tasks_write;
 mod timer;
 mod wasi;
 mod workers_read;
@@ -50,9 +53,9 @@ pub(super) fn link(linker: &mut Linker<RunState>, manifest: &Manifest) -> wasmti
             Interface::HttpFetch => host::http_fetch::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
             Interface::HttpSend => wasmtime::bail!("this host can not link {interface} yet"),
             Interface::Llm => host::llm::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
-            Interface::TasksRead => wasmtime::bail!("this host can not link {interface} yet"),
-            Interface::TasksWrite => wasmtime::bail!("this host can not link {interface} yet"),
-            Interface::Goals => wasmtime::bail!("this host can not link {interface} yet"),
+            Interface::TasksRead => host::tasks_read::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
+            Interface::TasksWrite => host::tasks_write::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
+            Interface::Goals => host::goals::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
             Interface::WorkersRead => host::workers_read::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
             Interface::MetricsRead => host::metrics_read::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
             Interface::LogsRead => host::logs_read::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,

@@ -56,7 +56,7 @@ pub fn carry_out(task: &Assignment, job: &Job) -> Result<Done, Failure> {
         return Ok(Done { pull_request: merged.number, paths: given_paths(&job.source), steps });
     }
     let head = branch::prepare(task, job)?;
-    let mut progress = Progress { head, paths: Vec::new(), steps };
+    let progress = Progress { head, paths: Vec::new(), steps };
     match &job.source {
         Source::Given(changes) => given(task, job, changes, progress),
         Source::Instructions { instructions, only } => {

@@ -40,7 +40,8 @@ fn decisions(bench: &mut Criterion) {
     bench.bench_function("put_file", |bench| bench.iter(|| scope.put_file(black_box(put.clone())).expect("allowed")));
 
     let sha = Sha::parse(&"a".repeat(40)).expect("a SHA");
-    let merge = MergePullRequest { repository: repository.clone(), number: 1, head_sha: sha.clone() };
+    let merge =
+        MergePullRequest { repository: repository.clone(), number: 1, head_sha: sha.clone(), message: String::new() };
     let facts = MergeFacts {
         head_repository: Some(repository),
         head_branch: task.branch(),
@@ -54,6 +55,7 @@ fn decisions(bench: &mut Criterion) {
         files_removed: 0,
         gone: vec![],
         contents: vec![],
+        unread: vec![],
     };
     bench.bench_function("merge_of_high_risk", |bench| {
         bench.iter(|| scope.merge(black_box(merge.clone()), &facts).expect("permitted").needs.expect("a person"));

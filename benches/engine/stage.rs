@@ -47,8 +47,10 @@ impl Stage {
         let authority = Authority::new(policies, Arc::clone(&role.manifest)).expect("the no-op role");
         let services = Services {
             github: None,
+            models: None,
             web: WebClient::new(Guard::new(Loopback::Refused), "bench").expect("a client"),
             secrets: Arc::new(Scanner::new(&[])),
+            alerts: mpsc::channel(1).0,
         };
         Self { sandbox, role, authority: Arc::new(authority), services }
     }
@@ -69,6 +71,7 @@ impl Stage {
             attempt: Attempt(1),
             attempts_max: 1,
             last_error: None,
+            goal: None,
         };
         let (recorder, messages) = mpsc::channel(RECORDER_QUEUE_MAX);
         let input = RunInput {

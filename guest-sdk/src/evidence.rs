@@ -105,6 +105,28 @@ impl Evidence {
         })))
     }
 
+    /// For `decomposition` tasks: this attempt closed the goal as completed, by these children.
+    pub fn tasks_created(children: impl Into<Vec<String>>) -> Self {
+        Self::proof(outcomes::Proof::TasksCreated(children.into()))
+    }
+
+    /// For `analysis` and `report` tasks: this attempt stored the report of this id and digest.
+    pub fn report_stored(id: impl Into<String>, sha256: impl Into<String>) -> Self {
+        let name = outcomes::ReportName { id: id.into(), sha256: sha256.into() };
+        Self::proof(outcomes::Proof::ReportStored(name))
+    }
+
+    /// For `monitoring` tasks: the journal positions of what was measured, and the ids of the alerts that were raised.
+    pub fn alerts_evaluated(measurements: impl Into<Vec<u32>>, raised: impl Into<Vec<String>>) -> Self {
+        let evaluation = outcomes::Evaluation { measurements: measurements.into(), raised: raised.into() };
+        Self::proof(outcomes::Proof::AlertsEvaluated(evaluation))
+    }
+
+    /// For `planning` tasks: this attempt filed the recommendation of this id.
+    pub fn recommendation_filed(id: impl Into<String>) -> Self {
+        Self::proof(outcomes::Proof::RecommendationFiled(id.into()))
+    }
+
     /// Words without proof. The host refuses them, whatever they say; they exist so that a role can be honest.
     pub fn statement(summary: impl Into<String>) -> Self {
         Self { summary: summary.into(), proof: None, answers: Vec::new() }

@@ -29,6 +29,13 @@ impl Failure {
         Self { reason: reason.into(), retriable: true }
     }
 
+    /// Puts words before the reason: what was being done.
+    #[must_use]
+    pub fn before(mut self, what: &str) -> Self {
+        self.reason.insert_str(0, what);
+        self
+    }
+
     /// Adds a cause to the reason.
     #[must_use]
     pub fn because(mut self, cause: impl Display) -> Self {

@@ -22,6 +22,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "journal",
             "approval",
             "audit",
+            "records",
             "task",
             "repo",
             "text",
@@ -41,11 +42,14 @@ const LAYERS: &[(&str, &[&str])] = &[
             "sandbox",
             "github",
             "egress",
+            "llm",
             "policy",
             "manifest",
             "schedule",
             "journal",
+            "approval",
             "audit",
+            "records",
             "task",
             "repo",
             "web",
@@ -66,28 +70,32 @@ const LAYERS: &[(&str, &[&str])] = &[
             "journal",
             "approval",
             "audit",
+            "records",
             "task",
             "repo",
             "crash",
         ],
     ),
-    ("http", &["db", "policy", "schedule", "journal", "approval", "audit", "task", "repo"]),
+    ("http", &["db", "policy", "schedule", "journal", "approval", "audit", "chart", "records", "task", "repo"]),
     ("localdb", &[]),
     // What the worker and `evidence verify` ask of the world.
-    ("verification", &["db", "evidence", "github", "task", "repo"]),
+    ("verification", &["db", "evidence", "github", "egress", "policy", "task", "repo", "web"]),
     // Tells people of alerts.
     ("notifier", &["db", "egress", "journal", "task", "web", "text"]),
     // All SQL. `config` for how the database is reached.
     (
         "db",
-        &["evidence", "policy", "schedule", "journal", "approval", "audit", "task", "repo", "text", "config", "crash"],
+        &[
+            "evidence", "policy", "schedule", "journal", "approval", "audit", "records", "task", "repo", "text",
+            "config", "crash",
+        ],
     ),
     // Never db, http or worker: what a run writes down leaves by channel.
     (
         "sandbox",
         &[
-            "github", "egress", "policy", "manifest", "journal", "approval", "task", "repo", "web", "text", "secrets",
-            "crash",
+            "github", "egress", "llm", "policy", "manifest", "journal", "approval", "records", "task", "repo", "web",
+            "text", "secrets", "crash",
         ],
     ),
     // `github` for the shape of a pull request; no call is made.
@@ -97,11 +105,18 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("github", &["policy", "repo"]),
     // `policy` for its answer to each hop.
     ("egress", &["policy", "web"]),
+    // `policy` for the authority to ask, `config` for prices.
+    ("llm", &["policy", "config"]),
     ("policy", &["manifest", "task", "repo", "web"]),
-    ("manifest", &["repo", "web", "text"]),
+    // `records` for the kinds of alerts that are the host's own.
+    ("manifest", &["records", "repo", "web", "text"]),
     ("schedule", &["task"]),
-    ("journal", &["approval", "task", "repo"]),
+    ("journal", &["approval", "records", "task", "repo"]),
     ("approval", &["task"]),
+    // Draws the series of reports: values in, SVG out.
+    ("chart", &["records", "text"]),
+    // What runs ask of the host's tables and write to them, as values.
+    ("records", &["task"]),
     // What is recorded, and how it is hashed and signed; no I/O.
     ("audit", &["task"]),
     ("task", &["repo"]),

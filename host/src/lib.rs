@@ -6,6 +6,7 @@
 pub mod app;
 pub mod approval;
 pub mod audit;
+pub mod chart;
 pub mod cli;
 pub mod config;
 pub mod crash;
@@ -17,10 +18,12 @@ pub mod http;
 pub mod journal;
 #[cfg(test)]
 mod layering;
+pub mod llm;
 pub mod localdb;
 pub mod manifest;
 pub mod notifier;
 pub mod policy;
+pub mod records;
 pub mod repo;
 pub mod sandbox;
 pub mod schedule;

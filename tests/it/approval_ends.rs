@@ -6,11 +6,12 @@ use juggernaut::task::{NewTask, Risk, TaskId, Treatment};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
+use crate::approval_people::person;
 use crate::approval_races::request;
-use crate::approvals::{merges, risky, waiting};
+use crate::approvals::{approver, merges, risky, sql, waiting};
 use crate::audit::{agrees, count};
 use crate::queue::{self, claim, execute, row};
-use crate::support::{Database, Host, LIMIT, Options};
+use crate::support::{Database, Host, LIMIT, Options, RolesDir, code_task};
 
 /// It waits for another task, so nobody claims it in time.
 #[tokio::test]
@@ -32,7 +33,7 @@ async fn an_approved_start_that_expires_is_asked_for_anew_whatever_the_task_wait
     db.sweep_approvals().await.unwrap();
     let query = "select id from approvals where state = 'requested'";
     let id = juggernaut::approval::ApprovalId(sqlx::query_scalar(query).fetch_one(pool).await.unwrap());
-    db.approve(id, "ann@example.org", None).await.unwrap();
+    db.approve(id, &person(&db, "ann@example.org").await, None).await.unwrap();
     assert_eq!(row(pool, second).await["status"], "suspended");
     execute(pool, "update approvals set expires_at = now()").await;
     assert_eq!(db.sweep_approvals().await.unwrap().expired, 1);
@@ -46,6 +47,57 @@ async fn an_approved_start_that_expires_is_asked_for_anew_whatever_the_task_wait
     let waits = row(pool, second).await;
     assert_eq!((&waits["status"], &waits["requires_approval"]), (&json!("waiting_approval"), &json!(true)), "{waits}");
     agrees(&database).await;
+}
+
+/// Approved while it waits for another task, and then something else would run it.
+#[tokio::test]
+async fn a_start_is_approved_for_what_would_run_it_and_for_nothing_else() {
+    let roles = RolesDir::with(&["executor"]);
+    let (manifest, component) = (roles.manifest("executor"), roles.component("executor"));
+    let policies = tempfile::tempdir().unwrap();
+    let extra = "@id(\"extra.nothing\")\nforbid (principal, action == Action::\"fetch\", resource)\n\
+                 when { context.method == \"BREW\" };\n";
+    std::fs::write(policies.path().join("extra.cedar"), extra).unwrap();
+    let mut host = Host::start(Options::default().roles(roles)).await;
+    let mut before = code_task("before.py");
+    before["assigned_worker"] = json!("nobody");
+    let before = host.create_task(before).await;
+    let mut draft = risky("a.py", "critical");
+    draft["depends_on"] = json!([before]);
+    let task = host.create_task(draft).await;
+    let start = host.approval(&task, "requested").await;
+    assert_eq!(host.decide(&start, "approve", &approver(&host).await).await.0, StatusCode::OK);
+    host.wait_for(&task, "suspended", LIMIT).await;
+    let mut approved = start;
+    for changed in ["manifest", "component", "policies"] {
+        assert!(host.terminate().await.success());
+        match changed {
+            "policies" => host.set_env("JUGGERNAUT_POLICIES", policies.path().to_str().unwrap()),
+            _ => {
+                let path = if changed == "manifest" { &manifest } else { &component };
+                let mut bytes = std::fs::read(path).unwrap();
+                // A comment in TOML; an empty custom section in a component.
+                bytes.extend_from_slice(if changed == "manifest" { b"\n# changed\n" } else { b"\0\x02\x01x" });
+                std::fs::write(path, bytes).unwrap();
+            }
+        }
+        host.restart().await;
+        sql(&host, &format!("update governance_tasks set blocked_by = 0, status = 'pending' where id = '{task}'"))
+            .await;
+        let anew = host.approval(&task, "requested").await;
+        assert_eq!((&anew["kind"], &anew["digest"]), (&json!("start"), &approved["digest"]), "{changed}: {anew}");
+        assert_eq!(host.approval(&task, "expired").await["id"], approved["id"], "{changed}");
+        assert_eq!(host.row(&task).await["lease"], 0, "{changed}: nobody claimed it");
+        // Nobody claims it yet: for the next turn it waits for the other task again.
+        sql(&host, &format!("update governance_tasks set blocked_by = 1 where id = '{task}'")).await;
+        assert_eq!(host.decide(&anew, "approve", &approver(&host).await).await.0, StatusCode::OK);
+        host.wait_for(&task, "suspended", LIMIT).await;
+        approved = anew;
+    }
+    // What was approved is what would run it.
+    sql(&host, &format!("update governance_tasks set blocked_by = 0, status = 'pending' where id = '{task}'")).await;
+    let merge = host.approval(&task, "requested").await;
+    assert_eq!((&merge["kind"], &host.approval(&task, "consumed").await["id"]), (&json!("call"), &approved["id"]));
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use juggernaut::task::{Lease, Risk};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
+use crate::approval_people::person;
 use crate::approvals::{approver, merge_requests, merges, sql, waiting};
 use crate::queue;
 use crate::support::{Database, LIMIT, Options};
@@ -149,7 +150,7 @@ async fn a_decision_may_be_quicker_than_the_end_of_the_run() {
     assert!(matches!(early, Err(DbError::NotApproved)), "{early:?}");
     assert!(db.load_steps(key.task, key.attempt).await.unwrap().is_empty(), "the intent went with it");
 
-    db.approve(id, "ann@example.org", None).await.unwrap();
+    db.approve(id, &person(&db, "ann@example.org").await, None).await.unwrap();
     let ending = Ending::WaitingApproval { approval: id, reason: "waits".to_owned() };
     queue::end(&db, &key, &Batch::default(), &ending).await.unwrap();
     let row = queue::row(pool, key.task).await;

@@ -72,7 +72,9 @@ async fn a_high_risk_task_stops_at_its_merge_and_merges_what_was_approved() {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     assert_eq!(approval["arguments"]["head_sha"], json!(head));
-    assert!(!shown.contains("Write a.py"), "the role's words are apart: {shown}");
+    let message = format!("makes:\n| {task}: Write a.py (#1)\n| \n| Pull request #1 of task {task}, as of {head}.\n");
+    assert!(shown.contains(&message), "{shown}");
+    assert!(!shown.contains("## Changes"), "the role's words are apart: {shown}");
     assert!(approval["role_says"].as_str().unwrap().contains(&format!("| {task}: Write a.py")), "{approval}");
 
     // Who may not decide at all, and who may not decide on this.
@@ -94,6 +96,9 @@ async fn a_high_risk_task_stops_at_its_merge_and_merges_what_was_approved() {
     assert!(done["approval_reason"].is_string(), "kept for the record");
     assert_eq!(host.forge().git(&["show", "main:a.py"]), "\"\"\"A module.\"\"\"\n");
     assert_eq!(merges(&host), 2);
+    let merged = host.forge().git(&["log", "-1", "--format=%B", "main"]);
+    let expected = format!("{task}: Write a.py (#1)\n\nPull request #1 of task {task}, as of {head}.");
+    assert_eq!(merged.trim(), expected, "what was shown");
     let used = host.approval(&task, "consumed").await;
     let merge = host.steps(&task).await.into_iter().find(|step| step["function"] == "merge").unwrap();
     assert_eq!(used["position"], merge["position"]);

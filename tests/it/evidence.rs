@@ -172,6 +172,11 @@ async fn a_document_is_where_it_is_said_to_be() {
     ] {
         is_refused(&host, told("documentation", calls, &claimed), because).await;
     }
+    // What a claim asks the host to look at, where the role may not, is a decision like any other.
+    let query = "select count(*) from audit_log where kind = 'policy_decision' and details ->> 'call' = 'evidence.read'
+                 and details ->> 'verdict' = 'denied'";
+    let denied: i64 = sqlx::query_scalar(query).fetch_one(&host.db()).await.unwrap();
+    assert_eq!(denied, 1);
 }
 
 #[tokio::test]
@@ -204,8 +209,70 @@ async fn what_was_fetched_is_cited_and_answers() {
 async fn verify(host: &Host, arguments: &[&str]) -> CliOutput {
     let folder = TempDir::new().unwrap();
     let (database, forge) = (host.database(), host.forge());
-    let env = [("DATABASE_URL", database.url()), ("GITHUB_API_URL", forge.url()), ("GITHUB_TOKEN", forge.token())];
+    let env = [
+        ("DATABASE_URL", database.url()),
+        ("GITHUB_API_URL", forge.url()),
+        ("GITHUB_TOKEN", forge.token()),
+        ("JUGGERNAUT_EGRESS_LOOPBACK", "allow"),
+    ];
     juggernaut(folder.path(), &[&["evidence", "verify"], arguments].concat(), &env).await
+}
+
+#[tokio::test]
+async fn check_runs_pages_and_criteria_are_asked_for_again() {
+    let web = Web::start().await;
+    let roles = RolesDir::with(&["reporter", "executor"]);
+    roles.edit("reporter", "127.0.0.1:1\"", &format!("127.0.0.1:{}\"", web.address.port()));
+    let host = Host::start(Options::default().roles(roles).env("JUGGERNAUT_EGRESS_LOOPBACK", "allow")).await;
+    let forge = host.forge();
+    let main = forge.git(&["rev-parse", "main"]).trim().to_owned();
+    let ci = async |sha: &str, conclusion: &str| {
+        let run = json!({"name": "ci", "head_sha": sha, "status": "completed", "conclusion": conclusion});
+        let (status, answer) = forge.call(Method::POST, "/repos/demo/sample/check-runs", Some(run)).await;
+        assert_eq!(status, StatusCode::CREATED, "{answer}");
+    };
+    ci(&main, "success").await;
+    let list = json!({"call": "list-check-runs", "repository": "demo/sample", "sha": main});
+    let suite = json!({"name": "ci", "counts": [1, 0, 0], "repository": "demo/sample", "sha": main, "check": "ci"});
+    let claim = json!({"kind": "test-results", "suites": [suite], "answers": [[0]]});
+    let mut draft = told("test", &json!([list]), &claim);
+    draft["acceptance_criteria"] = json!([{"type": "check-green", "name": "ci"}]);
+    let tested = host.create_task(draft).await;
+    let page = web.url("/open/page");
+    let claim = json!({"kind": "document-url", "url": page});
+    let documented = host.create_task(told("documentation", &json!([{"call": "fetch", "url": page}]), &claim)).await;
+    let claim = json!({"kind": "cited-summary", "summary": SUMMARY, "sources": [0], "answers": [[0]]});
+    let mut draft = told("research", &json!([read("README.md")]), &claim);
+    draft["acceptance_criteria"] = json!([{"type": "file-contains", "path": "README.md", "text": "sample"}]);
+    let researched = host.create_task(draft).await;
+    for task in [&tested, &documented, &researched] {
+        host.wait_for(task, "completed", LIMIT).await;
+    }
+    let all = verify(&host, &[]).await;
+    assert!(all.stdout.ends_with("3 tasks: 3 hold, 0 broken, 0 not answered\n"), "{all:?}");
+
+    ci(&main, "failure").await;
+    web.set_page("another");
+    forge.commit_to_main("README.md", "# other\n").await;
+    let after = verify(&host, &["--json"]).await;
+    let lines: Vec<Value> = after.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for (task, because) in [
+        (&tested, "GitHub shows 0 passed, 1 failed, 0 skipped for check \"ci\""),
+        (&tested, "criterion 0: check \"ci\" is failure"),
+        (&documented, "had the SHA-256"),
+        (&researched, "criterion 0: README.md does not contain"),
+    ] {
+        let line = lines.iter().find(|line| line["task"] == task.as_str()).unwrap();
+        assert_eq!(line["verdict"], "broken", "{line}");
+        assert!(line["problems"].to_string().contains(&because.replace('"', "\\\"")), "{because}: {line}");
+    }
+    // What does not answer is not broken, and what is gone is.
+    for (path, verdict) in [("", "broken"), ("slow down", "not_answered")] {
+        web.set_page(path);
+        let again = verify(&host, &["--json", "--task", &documented]).await;
+        let line: Value = serde_json::from_str(again.stdout.lines().next().unwrap()).unwrap();
+        assert_eq!(line["verdict"], verdict, "{line}");
+    }
 }
 
 #[tokio::test]

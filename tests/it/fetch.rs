@@ -18,6 +18,7 @@ const HELLO: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938
 pub(crate) struct Web {
     pub(crate) address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
+    page: Arc<Mutex<String>>,
 }
 
 impl Web {
@@ -25,17 +26,23 @@ impl Web {
         let listener = background().spawn(TcpListener::bind("127.0.0.1:0")).await.unwrap().unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let log = Arc::clone(&asked);
+        let page = Arc::new(Mutex::new("a page".to_owned()));
+        let (log, shown) = (Arc::clone(&asked), Arc::clone(&page));
         background().spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                tokio::spawn(serve(socket, Arc::clone(&log)));
+                tokio::spawn(serve(socket, Arc::clone(&log), Arc::clone(&shown)));
             }
         });
-        Self { address, asked }
+        Self { address, asked, page }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    /// What `/open/page` says; nothing: that it is gone, `slow down`: that it has no time.
+    pub(crate) fn set_page(&self, text: &str) {
+        text.clone_into(&mut self.page.lock().unwrap());
     }
 
     fn asked(&self) -> Vec<String> {
@@ -52,7 +59,7 @@ impl Web {
     }
 }
 
-async fn serve(mut socket: TcpStream, asked: Arc<Mutex<Vec<String>>>) {
+async fn serve(mut socket: TcpStream, asked: Arc<Mutex<Vec<String>>>, page: Arc<Mutex<String>>) {
     let mut request = vec![0; 16 << 10];
     let size = socket.read(&mut request).await.unwrap_or_default();
     let request = String::from_utf8_lossy(&request[..size]).into_owned();
@@ -65,6 +72,17 @@ async fn serve(mut socket: TcpStream, asked: Arc<Mutex<Vec<String>>>) {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         return;
+    }
+    if path == "/open/page" {
+        let text = page.lock().unwrap().clone();
+        let status = match text.as_str() {
+            "" => "404 Not Found",
+            "slow down" => "503 Service Unavailable",
+            _ => "200 OK",
+        };
+        let length = text.len();
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{text}");
+        return socket.write_all(answer.as_bytes()).await.unwrap_or_default();
     }
     socket.write_all(answer(path, &request).as_bytes()).await.unwrap_or_default();
 }
@@ -241,10 +259,17 @@ async fn redirects_lead_nowhere_that_is_not_granted() {
         (to("/open/to?/open/to?/open/to?/open/to?/open/to?/open/a"), "invalid", "more than 5 times"),
     ];
     let fetches: Vec<_> = cases.iter().map(|(fetch, ..)| fetch.clone()).collect();
-    let (_, said) = fetch(&host, &fetches).await;
+    let (id, said) = fetch(&host, &fetches).await;
     for ((fetch, kind, part), said) in cases.iter().zip(&said) {
         assert!(said.starts_with(kind) && said.contains(part), "{fetch}: {said}");
     }
+    // What was allowed as it was asked for, and denied where it led, is on record as both.
+    let query = "select details ->> 'verdict' from audit_log where kind = 'policy_decision' and task_id = $1::uuid
+                 and details ->> 'call' = 'http-fetch.fetch'";
+    let verdicts: Vec<String> = sqlx::query_scalar(query).bind(&id).fetch_all(&host.db()).await.unwrap();
+    let of = |verdict: &str| verdicts.iter().filter(|it| *it == verdict).count();
+    let denied = cases.iter().filter(|(_, kind, _)| *kind == "denied").count();
+    assert_eq!((of("allowed"), of("denied")), (host.steps(&id).await.len(), denied), "{verdicts:?}");
     assert!(other.asked().is_empty());
     assert!(web.asked().iter().all(|line| line.starts_with("GET /open/")), "{:?}", web.asked());
 }

@@ -71,9 +71,16 @@ async fn an_answer_that_is_reset_in_its_middle() {
 #[tokio::test]
 async fn a_server_that_hangs() {
     let hang = |method, path, kind: &str| survives(method, path, json!({ "kind": kind }), HANG_LIMIT);
-    let ([.., open, merge], read) = (MUTATIONS, "/repos/demo/sample/commits/*/check-runs");
-    let scenarios = [hang(open.1, open.2, "hang"), hang(merge.1, merge.2, "late-hang"), hang("GET", read, "hang")];
-    together(AT_ONCE, scenarios).await;
+    let ([branch, file, open, merge], read) = (MUTATIONS, "/repos/demo/sample/commits/*/check-runs");
+    let scenarios = [
+        hang(branch.1, branch.2, "late-hang"),
+        hang(file.1, file.2, "late-hang"),
+        hang(open.1, open.2, "hang"),
+        hang(merge.1, merge.2, "late-hang"),
+        hang("GET", read, "hang"),
+    ];
+    // All at once: they only wait.
+    together(scenarios.len(), scenarios).await;
 }
 
 /// Reads are tried again within the run.

@@ -43,6 +43,21 @@ async fn risk_that_a_call_has_stays_with_the_task() {
 }
 
 #[tokio::test]
+async fn code_that_deletes_data_waits_at_its_merge() {
+    let host = Host::start(Options::default()).await;
+    let task = by_hand(&host, "jobs/purge.py", "def purge(db):\n    db.execute(\"delete from users\")\n").await;
+    let row = host.wait_for(&task, "waiting_approval", LIMIT).await;
+    let reason = "high: \"jobs/purge.py\" holds DELETE FROM: it can delete data when it is run";
+    assert_eq!((&row["risk"], &row["risk_reasons"]), (&json!("high"), &json!([reason])), "{row}");
+    let asked = host.approval(&task, "requested").await;
+    assert_eq!(asked["action"], "github-merge.merge");
+    // The merge itself is judged by what GitHub has, whatever the task was told to write.
+    let kept = by_hand(&host, "jobs/kept.py", "def kept(db):\n    db.execute(\"select * from users\")\n").await;
+    host.wait_for(&kept, "completed", LIMIT).await;
+    assert_eq!(merges(&host), 1);
+}
+
+#[tokio::test]
 async fn a_task_that_turns_out_critical_begins_again_only_with_a_person() {
     let host = Host::start(Options::default()).await;
     let task = by_hand(&host, "core/auth/notes.txt", "x\n").await;

@@ -1,11 +1,12 @@
 //! A host's life around its tasks: draining, cancelling, registering, and what it does not run.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{Host, LIMIT, Options, RolesDir, code_task};
+use crate::support::{Host, LIMIT, Options, PrivateServer, RolesDir, code_task};
 
 const CHECKS: &str = "/repos/demo/sample/commits/*/check-runs";
 const POLL: Duration = Duration::from_millis(50);
@@ -45,6 +46,36 @@ async fn a_terminated_host_gives_its_tasks_back() {
     let done = host.wait_for(&task, "completed", LIMIT).await;
     assert_eq!(done["attempt"], 1);
     assert!(host.logs(&task).await.iter().any(|line| line["action"] == "task_released"));
+}
+
+/// Nothing can be said any more, so nothing is waited for: neither each run by itself nor one after the other.
+#[tokio::test]
+async fn a_terminated_host_ends_without_its_database() {
+    const TASKS: usize = 6;
+    /// Once for all writes that wait, not for each of them, is 8 s here.
+    const END_MAX: Duration = Duration::from_secs(30);
+    let mut server = PrivateServer::start().await;
+    let roles = RolesDir::with_free_payload(&["hostile"]);
+    roles.edit("hostile", "wall_ms = 1_000", "wall_ms = 300_000");
+    let options = Options::default().roles(roles).database(Arc::new(server.database().await));
+    let mut host =
+        Host::start(options.env("JUGGERNAUT_GRACE_SECONDS", "1").env("JUGGERNAUT_LEASE_SECONDS", "600")).await;
+    let draft = json!({ "title": "sleep", "task_type": "analysis", "assigned_worker": "hostile",
+        "payload": { "harm": "sleep", "repository": "demo/sample" } });
+    let mut tasks = Vec::new();
+    for _ in 0..TASKS {
+        tasks.push(host.create_task(draft.clone()).await);
+    }
+    for task in &tasks {
+        host.wait_for(task, "in_progress", LIMIT).await;
+    }
+    server.crash();
+    let began = Instant::now();
+    let ended = host.terminate().await;
+    eprintln!("ended after {:?}", began.elapsed());
+    assert_eq!(ended.code(), Some(0), "{}", host.stderr());
+    assert!(began.elapsed() < END_MAX, "after {:?}: {}", began.elapsed(), host.stderr());
+    assert!(host.stderr().contains("its lease runs out"), "{}", host.stderr());
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ use time::OffsetDateTime;
 use tokio::runtime::{Builder, Runtime};
 use uuid::Uuid;
 
+use crate::approval_people::person;
 use crate::approval_races::request;
 use crate::audit::{agrees, is_true};
 use crate::model::{End, Model, Op, Outcome, Who};
@@ -102,9 +103,9 @@ impl<'a> Real<'a> {
             Op::Renew(who) => {
                 let key = self.key(model, who);
                 let held = db.held_leases(&[(task, key.lease)]).await.unwrap();
-                let kept = db.renew_leases(&[(task, key.lease)], LEASE).await.unwrap();
-                assert_eq!(held, kept);
-                return if kept == [task] { Outcome::Done } else { Outcome::LeaseLost };
+                let renewed = db.renew_leases(&[(task, key.lease)], LEASE).await.unwrap();
+                assert_eq!((&renewed.standing, &renewed.extended), (&held, &held));
+                return if held.contains(&task) { Outcome::Done } else { Outcome::LeaseLost };
             }
             Op::End(who, end) => return self.end(model, who, end).await,
             Op::LeaseRunsOut => {
@@ -118,7 +119,7 @@ impl<'a> Real<'a> {
             Op::Approve | Op::Deny => {
                 let Some(approval) = self.approval else { return Outcome::Refused };
                 return refused(match op {
-                    Op::Approve => db.approve(approval, "ann@example.org", None).await,
+                    Op::Approve => db.approve(approval, &person(db, "ann@example.org").await, None).await,
                     _ => db.deny(approval, "ann@example.org", "no").await,
                 });
             }
@@ -148,6 +149,7 @@ impl<'a> Real<'a> {
             role: "executor",
             component_sha256: &[0; 32],
             manifest_sha256: &[0; 32],
+            versions_sha256: &[0; 32],
         };
         let claims = self.db.claim_tasks(&request, &mut QueuePosition::default()).await.unwrap();
         let Some(claim) = claims.first() else { return Outcome::Refused };

@@ -7,7 +7,7 @@ use juggernaut::approval::ApprovalId;
 use juggernaut::db::commit::Write;
 use juggernaut::db::journal::{Batch, RunKey, StepRow};
 use juggernaut::db::outcomes::Ending;
-use juggernaut::db::queue::{Claim, ClaimRequest, QueuePosition};
+use juggernaut::db::queue::{Claim, ClaimRequest, QueuePosition, Renewed};
 use juggernaut::db::sweep::{LEASES_LOST_MAX, Swept};
 use juggernaut::db::{Db, DbError};
 use juggernaut::journal::{Effect, LogLine, Outcome, Step};
@@ -22,6 +22,17 @@ use crate::support::Database;
 const LEASE: Duration = Duration::from_mins(1);
 
 async fn claim_as(db: &Db, worker: &str, types: &[&str], tasks_max: u32) -> Vec<Claim> {
+    claim_on(db, worker, types, tasks_max, &mut QueuePosition::default()).await
+}
+
+/// From where the worker stands.
+pub(crate) async fn claim_on(
+    db: &Db,
+    worker: &str,
+    types: &[&str],
+    tasks_max: u32,
+    position: &mut QueuePosition,
+) -> Vec<Claim> {
     let (worker_id, worker_type) = (WorkerId(worker.to_owned()), worker.split('-').next().unwrap().to_lowercase());
     let task_types: Vec<_> = types.iter().map(|it| (*it).to_owned()).collect();
     let request = ClaimRequest {
@@ -33,8 +44,9 @@ async fn claim_as(db: &Db, worker: &str, types: &[&str], tasks_max: u32) -> Vec<
         role: "executor",
         component_sha256: &[0; 32],
         manifest_sha256: &[0; 32],
+        versions_sha256: &[0; 32],
     };
-    db.claim_tasks(&request, &mut QueuePosition::default()).await.unwrap()
+    db.claim_tasks(&request, position).await.unwrap()
 }
 
 /// The one task that can be claimed.
@@ -171,21 +183,6 @@ async fn one_claimer_takes_them_by_priority_then_age() {
     }
 }
 
-#[tokio::test]
-async fn a_flood_of_one_type_does_not_starve_another() {
-    let database = Database::create().await;
-    execute(
-        database.pool(),
-        "insert into governance_tasks (title, task_type, created_at)
-         select 't', case when n <= 1000 then 'code' else 'test' end, now() - (2000 - n) * interval '1 s'
-         from generate_series(1, 1003) as n",
-    )
-    .await;
-    let claims = claim_as(&database.db(), "EXECUTOR", &["code", "test"], 10).await;
-    let tests = claims.iter().filter(|claim| claim.task.task_type == "test").count();
-    assert_eq!((claims.len(), tests), (10, 3), "the younger type waits for nobody");
-}
-
 /// A worker that goes on where it stood, past what it claimed before, still finds what is put back behind it.
 #[tokio::test]
 async fn what_is_put_back_is_found_again() {
@@ -197,32 +194,21 @@ async fn what_is_put_back_is_found_again() {
          select 't', 'code', now() - (100 - n) * interval '1 s' from generate_series(1, 50) as n",
     )
     .await;
-    let (worker_id, task_types) = (WorkerId("EXECUTOR".to_owned()), ["code".to_owned()]);
-    let request = ClaimRequest {
-        worker_id: &worker_id,
-        worker_type: "executor",
-        task_types: &task_types,
-        lease: LEASE,
-        tasks_max: 10,
-        role: "executor",
-        component_sha256: &[0; 32],
-        manifest_sha256: &[0; 32],
-    };
     let mut position = QueuePosition::default();
-    let first = db.claim_tasks(&request, &mut position).await.unwrap();
+    let first = claim_on(&db, "EXECUTOR", &["code"], 10, &mut position).await;
     let back = &first[0];
     let ending = Ending::Released { reason: "put back".into() };
     end(&db, &key(back, "EXECUTOR"), &Batch::default(), &ending).await.unwrap();
-    let next = db.claim_tasks(&request, &mut position).await.unwrap();
+    let next = claim_on(&db, "EXECUTOR", &["code"], 10, &mut position).await;
     assert!(next.iter().all(|claim| first.iter().all(|it| it.task.id != claim.task.id)), "it goes on where it stood");
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let later = db.claim_tasks(&request, &mut position).await.unwrap();
+    let later = claim_on(&db, "EXECUTOR", &["code"], 10, &mut position).await;
     assert_eq!(later[0].task.id, back.task.id, "the oldest first, once it looks from the start");
     assert!(later[0].run.resumed);
     // To the end, and then again at once: a claim that comes short looks from the start the next time.
-    while db.claim_tasks(&request, &mut position).await.unwrap().len() == 10 {}
+    while claim_on(&db, "EXECUTOR", &["code"], 10, &mut position).await.len() == 10 {}
     end(&db, &key(&later[0], "EXECUTOR"), &Batch::default(), &ending).await.unwrap();
-    let last = db.claim_tasks(&request, &mut position).await.unwrap();
+    let last = claim_on(&db, "EXECUTOR", &["code"], 10, &mut position).await;
     assert_eq!(last.iter().map(|claim| claim.task.id).collect::<Vec<_>>(), [back.task.id]);
 }
 
@@ -265,7 +251,8 @@ async fn who_lost_the_lease_writes_nothing_more() {
         if stage == "claimed" {
             let (new, new_key) = claim(&db, "EXECUTOR-2").await;
             assert!(new.lease > old.lease);
-            assert_eq!(db.renew_leases(&[(task, new.lease)], LEASE).await.unwrap(), [task]);
+            let renewed = db.renew_leases(&[(task, new.lease)], LEASE).await.unwrap();
+            assert_eq!((renewed.standing, renewed.extended), (HashSet::from([task]), HashSet::from([task])));
             assert_eq!(new_key.attempt, old_key.attempt);
         }
         if stage == "failed" {
@@ -286,8 +273,8 @@ async fn who_lost_the_lease_writes_nothing_more() {
             let ended = end(&db, &old_key, &batch(1), &ending).await;
             assert!(matches!(ended, Err(DbError::LeaseLost)), "{stage}: {ending:?}");
         }
-        assert_eq!(db.renew_leases(&[(task, old.lease)], LEASE).await.unwrap(), []);
-        assert_eq!(db.held_leases(&[(task, old.lease)]).await.unwrap(), []);
+        assert_eq!(db.renew_leases(&[(task, old.lease)], LEASE).await.unwrap(), Renewed::default());
+        assert_eq!(db.held_leases(&[(task, old.lease)]).await.unwrap(), HashSet::new());
         let after: String = sqlx::query_scalar(written).fetch_one(pool).await.unwrap();
         assert_eq!(Some(&after), before.last(), "{stage}");
         assert_eq!(row(pool, task).await, state, "{stage}");

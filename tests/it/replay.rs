@@ -3,7 +3,9 @@
 use std::fs;
 use std::sync::Arc;
 
-use serde_json::Value;
+use forge::{CheckConclusion, CheckPolicy};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
 use sqlx::PgPool;
 use tempfile::TempDir;
 
@@ -95,4 +97,85 @@ async fn a_component_that_is_gone_is_named() {
     let refused = replay(&host, &roles, &[&task]).await;
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.stderr.contains("the attempt began with component ") && refused.stderr.contains("--component"));
+}
+
+/// What others made of a run is no path of the role's: it is told the same, whoever ended it and whatever became of the log.
+#[tokio::test]
+async fn a_run_that_somebody_else_ended_took_the_same_path() {
+    let (host, roles) = started().await;
+    let approver = host.token("approver").await;
+    for (verb, status) in [("deny", "failed"), ("cancel", "cancelled")] {
+        let mut draft = code_task(&format!("{verb}.py"));
+        draft["risk"] = json!("high");
+        draft["acceptance_criteria"] = json!([{"type": "merged"}, "reads well"]);
+        let task = host.create_task(draft).await;
+        let merge = host.approval(&task, "requested").await;
+        assert_eq!(host.decide(&merge, "approve", &approver).await.0, StatusCode::OK);
+        let acceptance = loop {
+            let asked = host.approval(&task, "requested").await;
+            if asked["kind"] == "acceptance" {
+                break asked;
+            }
+        };
+        host.wait_for(&task, "waiting_approval", LIMIT).await;
+        if verb == "deny" {
+            assert_eq!(host.decide(&acceptance, verb, &approver).await.0, StatusCode::OK);
+        } else {
+            let (path, token) = (format!("/api/v1/tasks/{task}/cancel"), host.token("operator").await);
+            assert_eq!(host.api(Method::POST, &path, Some(&token), None).await.0, StatusCode::OK);
+        }
+        host.wait_for(&task, status, LIMIT).await;
+        let replayed = replay(&host, &roles, &[&task]).await;
+        assert_eq!(replayed.code, Some(0), "{verb}: {replayed:?}");
+        let same = "\nsame path: it claims to have completed, as the attempt did (NeedsAcceptance)";
+        assert!(replayed.stdout.contains(same), "{verb}: {replayed:?}");
+    }
+
+    // In the middle of a call.
+    let forge = host.forge();
+    for (way, cause) in [("cancel", "Cancelled"), ("deadline", "DeadlinePassed")] {
+        forge.hold("PUT", "/repos/demo/sample/contents/*", "before").await;
+        let task = host.create_task(code_task(&format!("midway_{way}.py"))).await;
+        forge.held().await;
+        if way == "cancel" {
+            let (path, token) = (format!("/api/v1/tasks/{task}/cancel"), host.token("operator").await);
+            assert_eq!(host.api(Method::POST, &path, Some(&token), None).await.0, StatusCode::OK);
+            host.wait_for(&task, "cancelled", LIMIT).await;
+        } else {
+            let late = "update governance_tasks set deadline_at = now() where status = 'in_progress'";
+            sqlx::query(late).execute(&host.db()).await.unwrap();
+            host.wait_for(&task, "failed", LIMIT).await;
+        }
+        forge.release().await;
+        let replayed = replay(&host, &roles, &[&task]).await;
+        assert_eq!(replayed.code, Some(0), "{way}: {replayed:?}");
+        let ended = format!("where the attempt was ended ({cause})");
+        assert!(replayed.stdout.contains(&ended), "{way}: {replayed:?}");
+    }
+}
+
+/// The execution log is kept for a while only; how an attempt ended, and what the next one was told of it, for good.
+#[tokio::test]
+async fn an_attempt_whose_log_is_gone_is_told_the_same() {
+    let roles = Arc::new(RolesDir::with(&["executor"]));
+    let red = CheckPolicy {
+        branches: "feature/*".to_owned(),
+        name: "ci".to_owned(),
+        conclusion: CheckConclusion::Failure,
+        after_ms: 0,
+    };
+    let options = Options { roles: Some(Arc::clone(&roles)), ..Options::default() };
+    let host = Host::start(options.checks(vec![red])).await;
+    let task = host.create_task(code_task("a.py")).await;
+    host.wait_for(&task, "failed", LIMIT).await;
+    let token = host.token("operator").await;
+    let (status, ..) = host.api(Method::POST, &format!("/api/v1/tasks/{task}/retry"), Some(&token), None).await;
+    assert_eq!(status, StatusCode::OK);
+    host.wait_for(&task, "failed", LIMIT).await;
+    sqlx::query("truncate execution_logs").execute(&host.db()).await.unwrap();
+    for attempt in ["1", "2"] {
+        let replayed = replay(&host, &roles, &[&task, "--attempt", attempt]).await;
+        assert_eq!(replayed.code, Some(0), "{attempt}: {replayed:?}");
+        assert!(replayed.stdout.contains("as the attempt did (RoleFailed)"), "{attempt}: {replayed:?}");
+    }
 }

@@ -7,7 +7,7 @@ use reqwest::{Method, StatusCode};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use crate::support::{Host, LIMIT, Options, RolesDir, juggernaut};
+use crate::support::{AUDIT_KEY, Host, LIMIT, Options, RolesDir, juggernaut};
 
 fn hostile() -> RolesDir {
     let roles = RolesDir::with_free_payload(&["hostile"]);
@@ -130,6 +130,27 @@ async fn no_spelling_of_a_secret_gets_out_anywhere() {
         // The branch that it may make, at the commit that was there; nothing else.
         assert_eq!(host.forge().git(&["log", "--all", "--oneline"]).lines().count(), 1);
     }
+}
+
+#[tokio::test]
+async fn the_key_of_the_audit_log_gets_out_in_no_spelling() {
+    let host = Host::start(Options::default().roles(hostile())).await;
+    let digits = |at: usize| u8::from_str_radix(&AUDIT_KEY[at..at + 2], 16).unwrap();
+    let seed: Vec<u8> = (0..AUDIT_KEY.len()).step_by(2).map(digits).collect();
+    let mut texts = spellings(AUDIT_KEY);
+    texts.extend([STANDARD.encode(&seed), URL_SAFE_NO_PAD.encode(&seed), STANDARD.encode(STANDARD.encode(&seed))]);
+    let id = host.create_task(task("leak", &texts, "failure", 0)).await;
+    let row = host.wait_for(&id, "failed", LIMIT).await;
+    assert!(row["error_message"].as_str().unwrap().contains("[redacted: JUGGERNAUT_AUDIT_KEY]"), "{row}");
+    for (place, text) in everything(&host, &id).await {
+        for secret in &texts {
+            assert!(!text.contains(secret.as_str()), "in {place}: {text}");
+        }
+    }
+    let open = alerts(&host, "?state=open&severity=critical").await;
+    let arguments = open.iter().find(|alert| alert["kind"] == "secret-in-arguments").unwrap();
+    assert_eq!(arguments["details"]["secret"], "JUGGERNAUT_AUDIT_KEY");
+    assert_eq!(host.forge().git(&["log", "--all", "--oneline"]).lines().count(), 1);
 }
 
 #[tokio::test]

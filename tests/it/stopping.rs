@@ -12,7 +12,9 @@ use crate::audit::{count, is_true};
 use crate::lifecycle::worker_is;
 use crate::support::{Host, LIMIT, Options, RolesDir, code_task, juggernaut};
 
-/// A run is stopped within a second; the rest is for a machine that does other things.
+/// A run is stopped within a second. One of a few has to be, and none may take for ever: the machine does other things, too.
+const STOPS_WITHIN: Duration = Duration::from_secs(1);
+const TRIES: usize = 3;
 const STOP_MAX: Duration = Duration::from_secs(10);
 const WRITE: &str = "/repos/demo/sample/contents/*";
 
@@ -43,24 +45,34 @@ async fn cancel(host: &Host, task: &str) {
     assert_eq!(status, StatusCode::OK, "{answer}");
 }
 
+/// From the request to cancel it until its host says that the guest is gone.
+async fn time_to_stop(host: &Host, what: &str) -> Duration {
+    let task = host.create_task(harm(what)).await;
+    host.wait_for(&task, "in_progress", LIMIT).await;
+    worker_is(host, "busy").await;
+    let began = Instant::now();
+    cancel(host, &task).await;
+    while !host.stderr().lines().any(|line| line.contains("the claim is lost") && line.contains(&task)) {
+        assert!(began.elapsed() < STOP_MAX, "{what} goes on");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let time = began.elapsed();
+    worker_is(host, "idle").await;
+    assert_eq!(host.row(&task).await["status"], "cancelled");
+    time
+}
+
 /// A guest that spins, and one that sleeps.
 #[tokio::test]
-async fn a_cancelled_guest_stops_at_once() {
+async fn a_cancelled_guest_stops_within_a_second() {
     let host = hostile_host().await;
     for what in ["loop", "sleep"] {
-        let task = host.create_task(harm(what)).await;
-        host.wait_for(&task, "in_progress", LIMIT).await;
-        worker_is(&host, "busy").await;
-        let began = Instant::now();
-        cancel(&host, &task).await;
-        // Said when the guest is gone.
-        while !host.stderr().lines().any(|line| line.contains("the claim is lost") && line.contains(&task)) {
-            assert!(began.elapsed() < STOP_MAX, "{what} goes on");
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        let mut times = Vec::new();
+        while times.iter().all(|time| *time > STOPS_WITHIN) {
+            assert!(times.len() < TRIES, "{what} never stopped within {STOPS_WITHIN:?}: {times:?}");
+            times.push(time_to_stop(&host, what).await);
         }
-        eprintln!("{what}: stopped {:?} after the request to cancel it", began.elapsed());
-        worker_is(&host, "idle").await;
-        assert_eq!(host.row(&task).await["status"], "cancelled");
+        eprintln!("{what}: stopped after {times:?}");
     }
 }
 

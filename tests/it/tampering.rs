@@ -1,6 +1,6 @@
 //! Each way of changing the audit log after it was written, and what finds it.
 
-use juggernaut::db::tokens::TokenRole;
+use juggernaut::db::tokens::{Maker, TokenRole};
 
 use crate::audit::{audit, count, is_false, is_true, quick, settled, tamper};
 use crate::queue::{claim, execute};
@@ -112,7 +112,7 @@ async fn is_false_with(database: &Database, key: &str, problem: &str) {
 #[tokio::test]
 async fn nothing_is_updated_deleted_or_truncated() {
     let database = Database::create().await;
-    database.db().create_token("ann", TokenRole::Viewer, None, "tests").await.unwrap();
+    database.db().create_token("ann", TokenRole::Viewer, None, Maker::Database("tests")).await.unwrap();
     for table in ["audit_log", "audit_chains", "audit_anchors", "audit_checkpoints"] {
         for statement in ["delete from TABLE", "truncate TABLE", "update TABLE set CHAIN = gen_random_uuid()"] {
             let chain = if table == "audit_chains" { "id" } else { "chain" };

@@ -5,7 +5,7 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use juggernaut::db::tokens::TokenRole;
+use juggernaut::db::tokens::{Maker, TokenRole};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use secrecy::ExposeSecret as _;
@@ -97,7 +97,8 @@ impl Host {
             _ => panic!("there is no role {role}"),
         };
         let principal = format!("{role}@example.org");
-        let (_, secret) = self.database.db().create_token(&principal, kind, None, "tests").await.expect("a token");
+        let (_, secret) =
+            self.database.db().create_token(&principal, kind, None, Maker::Database("tests")).await.expect("a token");
         tokens.insert(role.to_owned(), secret.expose_secret().to_owned());
         secret.expose_secret().to_owned()
     }
@@ -133,7 +134,8 @@ impl Host {
 
     /// A token of somebody else, with a role of those above.
     pub async fn token_of(&self, principal: &str, role: TokenRole) -> String {
-        let (_, secret) = self.database.db().create_token(principal, role, None, "tests").await.expect("a token");
+        let (_, secret) =
+            self.database.db().create_token(principal, role, None, Maker::Database("tests")).await.expect("a token");
         secret.expose_secret().to_owned()
     }
 
@@ -177,7 +179,7 @@ impl Host {
         items(self.get(&format!("/api/v1/tasks/{id}/steps?limit=200")).await)
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub async fn get(&self, path: &str) -> Value {
         let token = self.token("viewer").await;
         let (status, _, answer) = self.api(Method::GET, path, Some(&token), None).await;
         assert_eq!(status, StatusCode::OK, "{path}: {answer}");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use forge::{CheckConclusion, CheckPolicy};
 
-use crate::{Database, RolesDir, TestForge};
+use crate::{Database, MODEL_KEY, RolesDir, ScriptedModels, TestForge};
 
 /// How a test wants its host. The default: one host, the executor, a repository `demo/sample` whose one check is
 /// green at once, a database of its own, and short times.
@@ -55,6 +55,12 @@ impl Options {
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.insert(name.to_owned(), value.to_string());
         self
+    }
+
+    /// With a key, for models that this server stands in for.
+    #[must_use]
+    pub fn models(self, models: &ScriptedModels) -> Self {
+        self.env("OPENROUTER_API_KEY", MODEL_KEY).env("OPENROUTER_BASE_URL", &models.url())
     }
 
     #[must_use]

@@ -36,6 +36,16 @@ impl Paths {
         path
     }
 
+    /// What cargo and PostgreSQL's tools need to be found. A test that starts them passes it on, and nothing else.
+    pub fn tool_env() -> Vec<(&'static str, &'static str)> {
+        static VALUES: OnceLock<Vec<(&'static str, String)>> = OnceLock::new();
+        let values = VALUES.get_or_init(|| {
+            let set = |name| Some((name, named(name)?.into_os_string().into_string().ok()?));
+            ["PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME"].into_iter().filter_map(set).collect()
+        });
+        values.iter().map(|(name, value)| (*name, value.as_str())).collect()
+    }
+
     /// Compiled components, kept between runs: their names are digests of what they were made from.
     pub fn component_cache(&self) -> PathBuf {
         self.bin_dir.join("it-component-cache")

@@ -15,7 +15,7 @@ const NAME: &str = "juggernaut";
 #[derive(Debug)]
 pub struct PrivateServer {
     home: PathBuf,
-    /// None only while it is being started anew.
+    /// None while it is being started anew, and where it does not come back.
     running: Option<LocalDb>,
 }
 
@@ -43,6 +43,12 @@ impl PrivateServer {
     /// What `pg_ctl restart -m immediate` does: every backend ends without cleaning up, and the server comes back by
     /// crash recovery.
     pub async fn crash_and_restart(&mut self) {
+        self.crash();
+        self.running = Some(LocalDb::start(&self.home).await.unwrap_or_else(|error| panic!("{error}")));
+    }
+
+    /// The same without coming back.
+    pub fn crash(&mut self) {
         let file = self.running().data_dir().join("postmaster.pid");
         let pid = std::fs::read_to_string(&file).expect("a running server");
         let pid = pid.lines().next().expect("a process id").to_owned();
@@ -50,6 +56,5 @@ impl PrivateServer {
         assert!(sent.expect("kill").success(), "no server {pid}");
         // It lets go of its lock; what it still asks for has happened already.
         self.running = None;
-        self.running = Some(LocalDb::start(&self.home).await.unwrap_or_else(|error| panic!("{error}")));
     }
 }

@@ -8,11 +8,11 @@ use anyhow::Result;
 
 use crate::build::{self, Profile, TESTED_PACKAGES};
 use crate::demo;
-use crate::workspace::{Steps, WASM_TARGET, Workspace, execute};
+use crate::workspace::{Kind, Steps, WASM_TARGET, Workspace, execute};
 
 /// All steps, and then the demo.
 pub(crate) fn everything(workspace: &Workspace) -> Result<()> {
-    let mut steps = Steps::new(10);
+    let mut steps = Steps::new(11);
     steps.step("format", || execute(&mut workspace.cargo(["fmt", "--all", "--check"])))?;
     steps.step("lints of the host side", || execute(&mut clippy_native(workspace)))?;
     steps.step("lints of the guests", || {
@@ -23,6 +23,7 @@ pub(crate) fn everything(workspace: &Workspace) -> Result<()> {
     steps.step("tests", || {
         execute(with_paths(workspace, workspace.cargo(["test", "--locked"]).args(TESTED_PACKAGES)))
     })?;
+    steps.step("unit tests of the roles", || execute(&mut role_tests(workspace)))?;
     steps.step("examples of the SDK", || {
         execute(workspace.cargo(["test", "--locked", "--doc", "--all-features", "-p", "juggernaut-guest"]).args(["-q"]))
     })?;
@@ -65,6 +66,15 @@ fn clippy_guests(workspace: &Workspace) -> Command {
         cargo.args(["-p", guest]);
     }
     cargo.args(["--", "-D", "warnings"]);
+    cargo
+}
+
+/// What of a role is pure is tested on this machine; a capability's stub would end the test.
+fn role_tests(workspace: &Workspace) -> Command {
+    let mut cargo = workspace.cargo(["test", "--locked", "--lib"]);
+    for role in workspace.packages(Kind::Role) {
+        cargo.args(["-p", &role.name]);
+    }
     cargo
 }
 

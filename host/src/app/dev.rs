@@ -14,16 +14,17 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use url::Url;
 
-use super::audit;
 use super::host::{Host, HostSettings};
 use super::roles::Pinning;
+use super::{audit, record};
 use crate::config::{
     ApprovalConfig, AuditConfig, AuditKey, CheckpointSchedule, DatabaseConfig, EgressSettings, GitHubSettings,
-    WebhookConfig, WorkerConfig,
+    ModelSettings, WebhookConfig, WorkerConfig,
 };
 use crate::db::Db;
-use crate::db::tokens::{TokenRole, new_secret};
+use crate::db::tokens::{Maker, TokenRole, new_secret};
 use crate::localdb::LocalDb;
+use crate::task::TaskId;
 
 const DATABASE: &str = "juggernaut";
 const PRINCIPAL: &str = "dev";
@@ -46,6 +47,7 @@ pub struct DevSettings {
     pub forge_checks: Vec<String>,
     /// A database to use instead of the private one.
     pub database: Option<DatabaseConfig>,
+    pub model: ModelSettings,
     pub egress: EgressSettings,
     pub worker: WorkerConfig,
     pub approvals: ApprovalConfig,
@@ -78,6 +80,7 @@ impl DevHost {
             forge_seeds,
             forge_checks,
             database,
+            model,
             egress,
             approvals,
             mut worker,
@@ -109,6 +112,7 @@ impl DevHost {
             database,
             listen,
             github,
+            model,
             egress,
             worker,
             approvals,
@@ -125,6 +129,14 @@ impl DevHost {
 
     pub fn host(&self) -> &Host {
         &self.host
+    }
+
+    /// The newest attempt of a task, which has ended, as a fixture of `role test`.
+    pub async fn recorded(&self, task: TaskId) -> Result<String> {
+        let db = self.host.db();
+        let attempt = db.recorded_attempt(task, None).await?.context("no attempt of the task has begun")?;
+        let steps = db.load_steps(task, attempt.task.attempt).await?;
+        record::fixture(&attempt, &steps)
     }
 
     pub fn forge_url(&self) -> &Url {
@@ -215,7 +227,7 @@ fn free_address() -> SocketAddr {
 /// A new token at each start; the one before is revoked.
 async fn write_client_file(db: &Db, path: &Path, address: SocketAddr) -> Result<()> {
     db.revoke_tokens_of(PRINCIPAL).await?;
-    let (_, secret) = db.create_token(PRINCIPAL, TokenRole::Admin, None, PRINCIPAL).await?;
+    let (_, secret) = db.create_token(PRINCIPAL, TokenRole::Admin, None, Maker::Database(PRINCIPAL)).await?;
     let secret = secret.expose_secret();
     let text = format!(
         "# Written by `juggernaut dev`; the command line finds it by itself.\nurl = \"http://{address}\"\n\

@@ -7,20 +7,26 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::roles::Pinning;
 use super::{alerts, audit, policies, roles, schedules, secrets, sweeper, wakeups};
+use crate::approval::Versions;
+use crate::audit::Event;
 use crate::config::{
-    ApprovalConfig, AuditConfig, AuditKey, DatabaseConfig, EgressSettings, GitHubSettings, WebhookConfig, WorkerConfig,
+    ApprovalConfig, AuditConfig, AuditKey, DatabaseConfig, EgressSettings, GitHubSettings, ModelSettings,
+    WebhookConfig, WorkerConfig,
 };
+use crate::db::decisions::decision;
 use crate::db::wakeups::Wake;
 use crate::db::{Db, Readiness};
 use crate::egress::{Guard, Loopback, WebClient};
 use crate::github::{GitHub, GitHubConfig};
 use crate::http::{self, ApiState};
+use crate::journal::Alert;
+use crate::llm::Models;
 use crate::policy::{Authority, Policies};
 use crate::sandbox::{LoadedRole, Sandbox, SandboxConfig, Services};
 use crate::task::{HostId, WorkerId};
@@ -29,6 +35,11 @@ use crate::worker::{self, Held, Worker, WorkerSettings, Writer};
 pub(super) const USER_AGENT: &str = concat!("juggernaut/", env!("CARGO_PKG_VERSION"));
 /// How long the API may take to finish its requests after the workers are done.
 const API_GRACE: Duration = Duration::from_secs(5);
+/// How long each other part may take to end. It takes longer only where the database does not answer, and then what is
+/// left to be said can not be said.
+const END_TIME_MAX: Duration = Duration::from_secs(5);
+/// Alerts of runs that lost their claim, on their way.
+const ALERTS_MAX: usize = 16;
 /// Guests run on this many threads; the host's own work has others.
 const GUEST_THREADS: usize = 2;
 
@@ -38,6 +49,7 @@ pub struct HostSettings {
     pub database: DatabaseConfig,
     pub listen: SocketAddr,
     pub github: GitHubSettings,
+    pub model: ModelSettings,
     pub egress: EgressSettings,
     pub worker: WorkerConfig,
     pub approvals: ApprovalConfig,
@@ -73,7 +85,7 @@ impl Host {
     pub async fn start(settings: HostSettings) -> Result<Self> {
         let (id, key) = (HostId::generate(), audit::signing_key(&settings.audit.key)?);
         let db = Db::connect(&settings.database).await.context("the database can not be reached")?;
-        let db = db.with_approvals(settings.approvals);
+        let db = db.with_approvals(settings.approvals).with_model_budget(settings.model.budget);
         if settings.approvals.solo {
             warn!("JUGGERNAUT_SOLO_APPROVALS is on: who created a task may approve it");
         }
@@ -85,10 +97,13 @@ impl Host {
         let sandbox = Arc::new(Sandbox::new(&sandbox_config(&settings.worker))?);
         let policies = Arc::new(policies::load(settings.worker.policies_dir.as_deref())?);
         let loaded = roles::load(&sandbox, &settings.worker, settings.pinning)?;
+        let (alerts, raised) = mpsc::channel(ALERTS_MAX);
         let services = Services {
             github: github(&settings.github)?,
             web: web(settings.egress)?,
+            models: models(&settings.model)?,
             secrets: Arc::new(secrets::scanner(&settings)),
+            alerts,
         };
         let retry = settings.worker.retry;
         let notifier = settings.webhook.as_ref().map(|webhook| alerts::notifier(webhook, settings.egress, id, retry));
@@ -118,7 +133,8 @@ impl Host {
         let signer = tokio::spawn(audit::sign(db.clone(), settings.audit.schedule, closed.clone()));
         let held = Arc::new(Held::default());
         let helpers = vec![
-            tokio::spawn(worker::keep(db.clone(), Arc::clone(&held), settings.worker.lease)),
+            tokio::spawn(worker::keep(db.clone(), Arc::clone(&held), settings.worker.lease, wake.claims_to_look_at())),
+            tokio::spawn(raise(db.clone(), raised)),
             tokio::spawn(wakeups::tell(db.clone(), id, wake.to_tell())),
             tokio::spawn(wakeups::listen(db.clone(), wake.clone())),
         ];
@@ -171,7 +187,8 @@ impl Host {
         &self.worker_names
     }
 
-    /// Drains: no new claims, running tasks finish or are released within the grace time; the API answers meanwhile.
+    /// Drains: no new claims, running tasks finish or are released within the grace time; the API answers meanwhile. Ends
+    /// within half a minute more, whatever does not answer.
     pub async fn stop(self) -> Result<()> {
         let Self {
             address: _,
@@ -191,8 +208,8 @@ impl Host {
         for worker in workers {
             worker.await.context("a worker panicked")?;
         }
-        sweeper.await.context("the sweeper panicked")?;
-        schedules.await.context("the schedules' loop panicked")?;
+        end("the sweeper", sweeper).await?;
+        end("the schedules' loop", schedules).await?;
         helpers.iter().for_each(JoinHandle::abort);
         closing.send_replace(true);
         match tokio::time::timeout(API_GRACE, api).await {
@@ -200,22 +217,34 @@ impl Host {
             Err(_) => warn!("requests were still open and are cut off"),
         }
         if let Some(notifier) = notifier {
-            end_notifier(notifier).await?;
+            // What it has begun to send, it ends, unless that takes long; then another host sends it again, or this one later.
+            end("the notifier", notifier).await?;
         }
-        signer.await.context("the signer of the audit log panicked")?;
-        audit::record_stop(&db).await;
+        end("the signer of the audit log", signer).await?;
+        if tokio::time::timeout(END_TIME_MAX, audit::record_stop(&db)).await.is_err() {
+            warn!("the end of this host was not recorded: the database does not answer");
+        }
         info!("host is down");
         Ok(())
     }
 }
 
-/// What it has begun to send, it ends, unless that takes long; then another host sends it again, or this one later.
-async fn end_notifier(mut notifier: JoinHandle<()>) -> Result<()> {
-    match tokio::time::timeout(API_GRACE, &mut notifier).await {
-        Ok(ended) => ended.context("the notifier panicked"),
+/// Raises what runs can not say any more.
+async fn raise(db: Db, mut raised: mpsc::Receiver<Alert>) {
+    while let Some(alert) = raised.recv().await {
+        if let Err(error) = db.raise_alert(&alert).await {
+            error!(%error, title = alert.title, "an alert could not be raised");
+        }
+    }
+}
+
+/// Waits for a part that has been told to end.
+async fn end(what: &str, mut part: JoinHandle<()>) -> Result<()> {
+    match tokio::time::timeout(END_TIME_MAX, &mut part).await {
+        Ok(ended) => ended.with_context(|| format!("{what} panicked")),
         Err(_) => {
-            notifier.abort();
-            warn!("a notification was being sent and is broken off");
+            warn!("{what} does not end and is cut off");
+            part.abort();
             Ok(())
         }
     }
@@ -263,20 +292,33 @@ pub fn github(settings: &GitHubSettings) -> Result<Option<GitHub>> {
     Ok(Some(GitHub::new(config).context("the GitHub client can not be made")?))
 }
 
-/// What policy lets a role claim of what its manifest names.
-fn claimable(authority: &Authority) -> Vec<String> {
+/// What policy lets a role claim of what its manifest names, and what it said of each, for the record.
+fn claimable(authority: &Authority, worker: &WorkerId) -> (Vec<String>, Vec<Event>) {
     let role = &authority.manifest.role;
-    let may = |task_type: &&String| match authority.may_claim(task_type) {
-        Ok(_) => true,
-        Err(denied) => {
-            warn!(role = role.name, task_type, %denied, "policy keeps the role from a task type of its manifest");
-            false
+    let (mut allowed, mut decisions) = (Vec::new(), Vec::new());
+    for task_type in &role.task_types {
+        let decided = authority.may_claim(task_type);
+        decisions.push(decision(&worker.0, &format!("task.claim {task_type}"), &decided));
+        match decided {
+            Ok(_) => allowed.push(task_type.clone()),
+            Err(denied) => {
+                warn!(role = role.name, task_type, %denied, "policy keeps the role from a task type of its manifest");
+            }
         }
-    };
-    role.task_types.iter().filter(may).cloned().collect()
+    }
+    (allowed, decisions)
 }
 
-fn web(settings: EgressSettings) -> Result<WebClient> {
+/// The client, where a key is configured.
+fn models(settings: &ModelSettings) -> Result<Option<Models>> {
+    if settings.api_key.is_none() {
+        info!("OPENROUTER_API_KEY is not set: calls to language models answer `unavailable`");
+    }
+    Models::new(settings, USER_AGENT).map_err(anyhow::Error::msg)
+}
+
+/// The client of the web, with its guard.
+pub fn web(settings: EgressSettings) -> Result<WebClient> {
     let EgressSettings { loopback_allowed } = settings;
     if loopback_allowed {
         warn!("JUGGERNAUT_EGRESS_LOOPBACK=allow: roles may fetch from this machine; never set it on a server");
@@ -317,8 +359,12 @@ async fn start_workers(
             None => WorkerId(info.name.to_uppercase()),
         };
         let authority = Arc::new(Authority::new(Arc::clone(policies), Arc::clone(&role.manifest))?);
-        let task_types = claimable(&authority);
-        let id = db.register_worker(&name, &info.worker_type, &task_types, host).await?;
+        let (task_types, decisions) = claimable(&authority, &name);
+        db.record(decisions).await?;
+        let versions =
+            Versions { component: role.component_sha256, manifest: role.manifest.sha256, policy: policies.digest() };
+        let versions_sha256 = versions.digest();
+        let id = db.register_worker(&name, &info.worker_type, &task_types, host, &versions_sha256).await?;
         workers.push(Arc::new(Worker {
             db: db.clone(),
             sandbox: Arc::clone(sandbox),
@@ -326,6 +372,7 @@ async fn start_workers(
             role,
             authority,
             task_types,
+            versions_sha256,
             settings: WorkerSettings {
                 concurrency: config.concurrency,
                 lease: config.lease,

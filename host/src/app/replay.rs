@@ -11,15 +11,12 @@ use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 
-use super::{policies, roles};
+use super::{offline, policies, roles};
 use crate::db::Db;
 use crate::db::replay::{RecordedAttempt, RecordedEnd};
-use crate::egress::{Guard, Loopback, WebClient};
-use crate::journal::Message;
 use crate::manifest::{self, Manifest};
 use crate::policy::Authority;
-use crate::sandbox::{LoadedRole, RoleFiles, RunEnd, RunError, RunInput, RunMode, Sandbox, SandboxConfig, Services};
-use crate::secrets::Scanner;
+use crate::sandbox::{LoadedRole, RoleFiles, RunEnd, RunError, RunInput, RunMode, Sandbox, SandboxConfig};
 use crate::task::{Attempt, TaskId};
 
 /// Messages from the run that may wait.
@@ -82,8 +79,7 @@ pub async fn replay(db: &Db, wanted: &Replay<'_>) -> Result<Replayed> {
     let role = Arc::new(LoadedRole::load(&sandbox, files)?);
     let policies = Arc::new(policies::validated(wanted.policies_dir)?);
     let authority = Arc::new(Authority::new(policies, Arc::clone(&role.manifest))?);
-    let web = WebClient::new(Guard::new(Loopback::Refused), "juggernaut-replay")?;
-    let services = Services { github: None, web, secrets: Arc::new(Scanner::new(&[])) };
+    let services = offline::services("juggernaut-replay")?;
     let (sender, messages) = mpsc::channel(MESSAGES_MAX);
     let (_until, act_until) = watch::channel(Instant::now() + FOREVER);
     let recorded_calls = steps.len();
@@ -98,7 +94,7 @@ pub async fn replay(db: &Db, wanted: &Replay<'_>) -> Result<Replayed> {
         act_until,
         mode: RunMode::Replay,
     };
-    let (end, log) = tokio::join!(sandbox.run(&role, &services, input), listen(messages));
+    let (end, log) = tokio::join!(sandbox.run(&role, &services, input), offline::listen(messages));
     let (verdict, what) = compare(&recorded, end);
     Ok(Replayed {
         task: wanted.task,
@@ -143,17 +139,6 @@ fn of_role(folder: &Path, role: &str) -> Result<Manifest> {
     })
 }
 
-/// What the role says; there is nothing else that a replay could send.
-async fn listen(mut messages: mpsc::Receiver<Message>) -> Vec<String> {
-    let mut said = Vec::new();
-    while let Some(message) = messages.recv().await {
-        if let Message::Log(line) = message {
-            said.push(line.message);
-        }
-    }
-    said
-}
-
 fn compare(recorded: &RecordedAttempt, end: Result<RunEnd, RunError>) -> (Verdict, String) {
     let ended = recorded.end.as_ref();
     match end {
@@ -173,7 +158,7 @@ fn compare(recorded: &RecordedAttempt, end: Result<RunEnd, RunError>) -> (Verdic
             ),
             None => (Verdict::WouldGoOn, format!("it would go on with step {position}, {call}")),
         },
-        Ok(RunEnd::Completed(_)) => of_end(ended, &["Completed", "EvidenceRefused"], "it claims to have completed"),
+        Ok(RunEnd::Completed(_)) => of_end(ended, &CLAIMED, "it claims to have completed"),
         Ok(RunEnd::Failed(failure)) => match ended {
             Some(end) if end.cause == "RoleFailed" && end.reason != failure.reason => (
                 Verdict::Diverged,
@@ -185,20 +170,39 @@ fn compare(recorded: &RecordedAttempt, end: Result<RunEnd, RunError>) -> (Verdic
     }
 }
 
-/// Ends that are no word of the role's.
-const OTHER_CAUSES: [&str; 7] =
-    ["Crashed", "OutOfTime", "OutOfMemory", "OutOfHostCalls", "OutOfJournal", "OutOfLog", "HostFailed"];
+/// Ends of runs that claimed to have completed, whatever others made of the claim.
+const CLAIMED: [&str; 4] = ["Completed", "EvidenceRefused", "NeedsAcceptance", "Unverifiable"];
+/// Ends that are no word of the role's, and that the same run comes to again.
+const OTHER_CAUSES: [&str; 8] = [
+    "Crashed",
+    "OutOfTime",
+    "OutOfMemory",
+    "OutOfHostCalls",
+    "OutOfJournal",
+    "OutOfLog",
+    "NotDeterministic",
+    "HostFailed",
+];
 
 fn by_the_role(end: &RecordedEnd) -> bool {
-    ["Completed", "EvidenceRefused", "RoleFailed"].contains(&end.cause.as_str())
+    end.cause == "RoleFailed" || CLAIMED.contains(&end.cause.as_str())
+}
+
+/// Whether somebody else ended it: a person, the clock, a host that went away. Where the run would have gone from there is
+/// not on record.
+fn from_outside(end: &RecordedEnd) -> bool {
+    !by_the_role(end) && !OTHER_CAUSES.contains(&end.cause.as_str())
 }
 
 fn of_end(ended: Option<&RecordedEnd>, causes: &[&str], what: &str) -> (Verdict, String) {
     match ended {
-        Some(end) if !causes.contains(&end.cause.as_str()) => {
-            (Verdict::Diverged, format!("{what}; the attempt ended otherwise ({})", end.cause))
+        Some(end) if causes.contains(&end.cause.as_str()) => {
+            (Verdict::SamePath, format!("{what}, as the attempt did ({})", end.cause))
         }
-        Some(end) => (Verdict::SamePath, format!("{what}, as the attempt did ({})", end.cause)),
+        Some(end) if from_outside(end) => {
+            (Verdict::SamePath, format!("{what}; the attempt was ended from outside before ({})", end.cause))
+        }
+        Some(end) => (Verdict::Diverged, format!("{what}; the attempt ended otherwise ({})", end.cause)),
         None => (Verdict::WouldGoOn, format!("{what}; the attempt has not ended yet")),
     }
 }

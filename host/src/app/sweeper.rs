@@ -63,8 +63,12 @@ async fn keep_time(db: &Db, wake: &Wake) -> Result<(), DbError> {
     if db.wake_due_tasks().await? > 0 {
         wake.everybody();
     }
+    if db.settle_goals().await? {
+        wake.everybody();
+    }
     let late = db.fail_late_tasks().await?;
     if late > 0 {
+        wake.look_at_claims();
         warn!(late, "tasks have not ended by their deadline and failed");
     }
     Ok(())

@@ -8,6 +8,7 @@ use crate::task::TaskId;
 
 /// Keeps this digest apart from any other that is made of similar parts.
 const DOMAIN: &[u8] = b"juggernaut/approval/call/1";
+const VERSIONS_DOMAIN: &[u8] = b"juggernaut/approval/versions/1";
 
 /// What would run: other code, other grants or other rules are another action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +16,14 @@ pub struct Versions {
     pub component: [u8; 32],
     pub manifest: [u8; 32],
     pub policy: [u8; 32],
+}
+
+impl Versions {
+    /// What the start of a task binds of it.
+    pub fn digest(&self) -> [u8; 32] {
+        let Self { component, manifest, policy } = self;
+        exact_digest([VERSIONS_DOMAIN, component, manifest, policy])
+    }
 }
 
 /// All that an approval is for.
@@ -153,6 +162,18 @@ mod tests {
         let different: HashSet<_> = digests.iter().collect();
         assert_eq!(different.len(), digests.len());
         assert_eq!(digest(|_| ()), digests[0], "the same action has the same digest");
+    }
+
+    #[test]
+    fn each_version_counts() {
+        let digests = [
+            VERSIONS,
+            Versions { component: [9; 32], ..VERSIONS },
+            Versions { manifest: [9; 32], ..VERSIONS },
+            Versions { policy: [9; 32], ..VERSIONS },
+        ]
+        .map(|versions| versions.digest());
+        assert_eq!(digests.iter().collect::<HashSet<_>>().len(), digests.len());
     }
 
     #[test]

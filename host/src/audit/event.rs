@@ -45,9 +45,24 @@ kinds! {
     TaskReclaimed = "task_reclaimed",
     TaskWoken = "task_woken",
     TaskUnblocked = "task_unblocked",
+    /// A planner gave it another priority.
+    TaskPrioritised = "task_prioritised",
+    /// A planner meant it for another worker.
+    TaskAssigned = "task_assigned",
+    GoalCreated = "goal_created",
+    GoalCompleted = "goal_completed",
+    GoalFailed = "goal_failed",
+    GoalCancelled = "goal_cancelled",
+    GoalReplanned = "goal_replanned",
+    /// Its planning task was retried.
+    GoalReopened = "goal_reopened",
     PolicyDecision = "policy_decision",
     /// A call that changes the world: its intent, and how it ended.
     HostCall = "host_call",
+    /// A request to a language model is about to be sent, and counts from here on.
+    ModelReserved = "model_reserved",
+    /// What it took.
+    ModelSettled = "model_settled",
     ApprovalRequested = "approval_requested",
     ApprovalApproved = "approval_approved",
     ApprovalDenied = "approval_denied",
@@ -62,6 +77,8 @@ kinds! {
     /// Its time came: what was created, or why nothing was.
     ScheduleFired = "schedule_fired",
     ScheduleDeleted = "schedule_deleted",
+    LearningCaptured = "learning_captured",
+    ReportStored = "report_stored",
     TokenCreated = "token_created",
     TokenRevoked = "token_revoked",
     HostStarted = "host_started",

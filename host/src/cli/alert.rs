@@ -47,7 +47,10 @@ async fn list(client: &Client, query: &[(&str, String)], output: Output) -> anyh
     }
     let page: Page<AlertView> = answer.parse()?;
     let rows = page.items.iter().map(row).collect();
-    output.table(&["ID", "SEVERITY", "STATE", "COUNT", "FIRST SEEN", "LAST SEEN", "TOLD", "TASK", "TITLE"], rows)?;
+    output.table(
+        &["ID", "SEVERITY", "STATE", "COUNT", "FIRST SEEN", "LAST SEEN", "TOLD", "TASK", "RAISED BY", "TITLE"],
+        rows,
+    )?;
     if let Some(next) = page.next {
         note(&format!("there is more: add --cursor {}", visible(&next)));
     }
@@ -64,6 +67,8 @@ fn row(alert: &AlertView) -> Vec<String> {
         time(alert.last_seen_at),
         alert.notice_state.map_or_else(|| "-".to_owned(), |state| state.to_string()),
         alert.task_id.map_or_else(|| "-".to_owned(), |id| id.to_string()),
+        // Whose words the title is: those of a worker, or the host's.
+        alert.raised_by.as_deref().map_or_else(|| "host".to_owned(), cell),
         cell(&alert.title),
     ]
 }

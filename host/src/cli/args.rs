@@ -6,13 +6,16 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(super) use super::goal_args::GoalCommand;
 pub(super) use super::governance_args::{
     AlertCommand, ApprovalCommand, ApprovalListArguments, AuditCommand, EvidenceCommand, ExplainArguments,
     PolicyCommand, ScheduleCommand, VerifyArguments,
 };
+pub(super) use super::knowledge_args::{LearningCommand, ReportCommand};
+pub(super) use super::role_args::RoleCommand;
 use crate::db::tokens::TokenRole;
 use crate::repo::Repository;
-use crate::task::{Priority, Risk, TaskId, TaskStatus};
+use crate::task::{GoalId, Priority, Risk, TaskId, TaskStatus};
 
 /// Runs autonomous workers as WebAssembly components that can do what they were granted, and nothing else.
 #[derive(Debug, Parser)]
@@ -43,6 +46,11 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: ScheduleCommand,
     },
+    /// Have a goal split into tasks, and see how far it is.
+    Goal {
+        #[command(subcommand)]
+        command: GoalCommand,
+    },
     /// See what waits for a person, and decide.
     Approval {
         #[command(subcommand)]
@@ -53,12 +61,27 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: AlertCommand,
     },
+    /// See what roles learnt.
+    Learning {
+        #[command(subcommand)]
+        command: LearningCommand,
+    },
+    /// Read reports.
+    Report {
+        #[command(subcommand)]
+        command: ReportCommand,
+    },
     /// See workers.
     Worker {
         #[command(subcommand)]
         command: WorkerCommand,
     },
-    /// Review roles; needs no host.
+    /// See what language models may take, and took.
+    Budget {
+        #[command(subcommand)]
+        command: BudgetCommand,
+    },
+    /// Write, try and review roles; needs no host.
     Role {
         #[command(subcommand)]
         command: RoleCommand,
@@ -118,7 +141,7 @@ pub(super) struct DevArguments {
     pub(super) forge_checks: Vec<String>,
 }
 
-fn forge_seed(text: &str) -> Result<(String, PathBuf), String> {
+pub(super) fn forge_seed(text: &str) -> Result<(String, PathBuf), String> {
     let (repository, folder) = text.split_once('=').ok_or("it is not OWNER/NAME=DIR")?;
     Repository::parse(repository).map_err(|error| error.to_string())?;
     if folder.is_empty() {
@@ -128,7 +151,7 @@ fn forge_seed(text: &str) -> Result<(String, PathBuf), String> {
 }
 
 /// Only the shape: which conclusions there are, the forge knows.
-fn forge_check(text: &str) -> Result<String, String> {
+pub(super) fn forge_check(text: &str) -> Result<String, String> {
     let usage = "it is not NAME=CONCLUSION@MS, for example ci=success@500";
     let (name, rest) = text.rsplit_once('=').ok_or(usage)?;
     let (conclusion, after_ms) = rest.split_once('@').ok_or(usage)?;
@@ -250,6 +273,9 @@ pub(super) struct ListArguments {
     /// Tasks that are meant for this worker type or id, or claimed by it.
     #[arg(long, value_name = "NAME")]
     pub(super) worker: Option<String>,
+    /// Tasks that work for this goal.
+    #[arg(long, value_name = "ID")]
+    pub(super) goal: Option<GoalId>,
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=200), default_value_t = 50)]
     pub(super) limit: u32,
     /// Where the page before said that it goes on.
@@ -264,35 +290,9 @@ pub(super) enum WorkerCommand {
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum RoleCommand {
-    /// Show what a role's component imports and what its manifest grants.
-    Inspect {
-        /// A role's directory, or a component; the manifest is looked for beside it.
-        #[arg(value_name = "FILE|DIR")]
-        place: PathBuf,
-    },
-    /// Hold world, manifest and component of each role in a folder against each other.
-    Check {
-        #[arg(value_name = "DIR")]
-        folder: PathBuf,
-    },
-    /// Show what changed between two versions of a role or of a folder of roles; exits 3 if authority grew.
-    Diff {
-        #[arg(value_name = "OLD_DIR")]
-        old: PathBuf,
-        #[arg(value_name = "NEW_DIR")]
-        new: PathBuf,
-    },
-    /// Write roles.lock, the digests that `serve` demands, into a folder of roles.
-    Lock {
-        #[arg(value_name = "DIR")]
-        folder: PathBuf,
-        /// Write nothing; compare, and exit 1 if they differ.
-        #[arg(long)]
-        check: bool,
-    },
-    /// Print the JSON Schema of capabilities.toml, for editors.
-    Schema,
+pub(super) enum BudgetCommand {
+    /// Show today's (UTC) budget and what each model took of it.
+    Show,
 }
 
 #[derive(Debug, Subcommand)]

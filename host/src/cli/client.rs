@@ -45,7 +45,11 @@ impl Answer {
 impl Client {
     pub(super) fn from_env(env: Env<'_>) -> anyhow::Result<Self> {
         let folder = std::env::current_dir().context("the current folder is gone; change to another one")?;
-        let ClientConfig { url, token } = ClientConfig::find(env, &folder)?;
+        Self::new(ClientConfig::find(env, &folder)?)
+    }
+
+    pub(super) fn new(config: ClientConfig) -> anyhow::Result<Self> {
+        let ClientConfig { url, token } = config;
         let Some(token) = token else {
             bail!(
                 "there is no API token: set JUGGERNAUT_TOKEN, or run this below the folder where `juggernaut dev` runs; \

@@ -12,7 +12,7 @@ use super::args::TokenCommand;
 use super::output::{Output, cell, note, time, time_or_dash};
 use crate::audit::{Event, EventKind, SigningKey};
 use crate::config::{self, AuditKey, DatabaseConfig, Env};
-use crate::db::tokens::{TokenCursor, TokenView};
+use crate::db::tokens::{Maker, TokenCursor, TokenView};
 use crate::db::{Db, Readiness};
 use crate::http::{CreatedToken, Page};
 use crate::task::HostId;
@@ -51,7 +51,7 @@ pub(super) async fn token(command: TokenCommand, output: Output) -> anyhow::Resu
     let db = connect().await?;
     match command {
         TokenCommand::Create { principal, role, expires_days } => {
-            let (token, secret) = db.create_token(&principal, role, expires_days, PRINCIPAL).await?;
+            let (token, secret) = db.create_token(&principal, role, expires_days, Maker::Database(PRINCIPAL)).await?;
             let secret = secret.expose_secret().to_owned();
             if output.json {
                 print_json(output, &CreatedToken { token, secret })?;
@@ -80,7 +80,7 @@ async fn list(db: &Db, output: Output) -> anyhow::Result<()> {
     if output.json {
         print_json(output, &Page { items: tokens, next: None })?;
     } else {
-        let headings = ["ID", "PRINCIPAL", "ROLE", "CREATED", "EXPIRES", "REVOKED", "LAST USED"];
+        let headings = ["ID", "PRINCIPAL", "ROLE", "CREATED", "BY", "EXPIRES", "REVOKED", "LAST USED"];
         output.table(&headings, tokens.iter().map(row).collect())?;
     }
     if full {
@@ -90,12 +90,13 @@ async fn list(db: &Db, output: Output) -> anyhow::Result<()> {
 }
 
 fn row(token: &TokenView) -> Vec<String> {
-    let TokenView { id, principal, role, created_at, expires_at, revoked_at, last_used_at } = token;
+    let TokenView { id, principal, role, created_by, created_at, expires_at, revoked_at, last_used_at } = token;
     vec![
         id.to_string(),
         cell(principal),
         role.to_string(),
         time(*created_at),
+        cell(created_by.as_deref().unwrap_or("-")),
         time_or_dash(*expires_at),
         time_or_dash(*revoked_at),
         time_or_dash(*last_used_at),

@@ -1,4 +1,4 @@
-//! `evidence verify`: asks the world again what completed tasks stand on. Works on the database and GitHub directly, so
+//! `evidence verify`: asks the world again what completed tasks stand on. Works on the database, GitHub and the web directly, so
 //! that it also tells the truth about a host that is not trusted.
 
 use std::process::ExitCode;
@@ -11,19 +11,21 @@ use super::args::EvidenceCommand;
 use super::database::connect;
 use super::output::{Output, cell, note, time, visible};
 use crate::app;
-use crate::config::{self, Env, GitHubSettings};
-use crate::verification::{Checked, Found, Request, verify_again};
+use crate::config::{self, EgressSettings, Env, GitHubSettings};
+use crate::verification::{Asked, Checked, Found, Request, verify_again};
 
 pub(super) async fn run(command: EvidenceCommand, output: Output) -> anyhow::Result<ExitCode> {
     let EvidenceCommand::Verify { since, task } = command;
     let db = connect().await?;
-    let github = app::github(&GitHubSettings::from_env(Env(&config::process))?)?;
+    let env = Env(&config::process);
+    let github = app::github(&GitHubSettings::from_env(env)?)?;
     if github.is_none() {
         note("GITHUB_TOKEN is not set: evidence that only GitHub shows is not answered");
     }
+    let asked = Asked { github, web: app::web(EgressSettings::from_env(env)?)? };
     let request = Request { since: OffsetDateTime::now_utc() - since, task };
     // One line each as it comes: a pass over many tasks takes its time.
-    let found = verify_again(&db, github.as_ref(), &request, |checked| print(&checked, output)).await?;
+    let found = verify_again(&db, &asked, &request, |checked| print(&checked, output)).await?;
     let Found { holds, broken, not_answered } = found;
     let all = holds + broken + not_answered;
     if let (0, Some(task)) = (all, task) {

@@ -11,8 +11,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::output::note;
 use crate::app::{DevHost, DevSettings, Host, HostSettings, Pinning};
 use crate::config::{
-    ApprovalConfig, AuditKey, CheckpointSchedule, DatabaseConfig, EgressSettings, HostConfig, WebhookConfig,
-    WorkerConfig,
+    ApprovalConfig, AuditKey, CheckpointSchedule, DatabaseConfig, EgressSettings, HostConfig, ModelSettings,
+    WebhookConfig, WorkerConfig,
 };
 use crate::{crash, localdb};
 
@@ -28,6 +28,7 @@ pub struct DevOptions {
     pub forge_checks: Vec<String>,
     /// None: a private one.
     pub database: Option<DatabaseConfig>,
+    pub model: ModelSettings,
     pub egress: EgressSettings,
     pub worker: WorkerConfig,
     pub approvals: ApprovalConfig,
@@ -43,10 +44,19 @@ pub async fn serve(config: HostConfig) -> Result<ExitCode> {
         config;
     crash::arm(crash_at.as_deref())?;
     let mut stop = StopSignal::new()?;
-    let other_secrets = model.api_key.map(|key| ("OPENROUTER_API_KEY".to_owned(), key)).into_iter().collect();
-    let (listen, pinning) = (server.listen, Pinning::Locked);
-    let settings =
-        HostSettings { database, listen, github, egress, worker, approvals, audit, webhook, other_secrets, pinning };
+    let settings = HostSettings {
+        database,
+        listen: server.listen,
+        github,
+        model,
+        egress,
+        worker,
+        approvals,
+        audit,
+        webhook,
+        other_secrets: Vec::new(),
+        pinning: Pinning::Locked,
+    };
     let host = Host::start(settings).await?;
     note(&format!("listening on http://{}", host.address()));
     stop.wait().await;
@@ -57,38 +67,10 @@ pub async fn serve(config: HostConfig) -> Result<ExitCode> {
 
 /// Runs the host on a laptop, with a database and a forge of its own.
 pub async fn dev(options: DevOptions) -> Result<ExitCode> {
-    let DevOptions {
-        listen,
-        home,
-        roles,
-        forge_seeds,
-        forge_checks,
-        database,
-        egress,
-        worker,
-        approvals,
-        audit_key,
-        checkpoints,
-        webhook,
-    } = options;
     let mut stop = StopSignal::new()?;
     note("starting the database, the forge and the roles");
-    let start = DevHost::start(DevSettings {
-        home,
-        listen,
-        roles,
-        forge_seeds,
-        forge_checks,
-        database,
-        egress,
-        worker,
-        approvals,
-        audit_key,
-        checkpoints,
-        webhook,
-    });
     let dev = tokio::select! {
-        started = start => started?,
+        started = start_dev(options) => started?,
         () = stop.wait() => return Ok(ExitCode::SUCCESS),
     };
     let workers: Vec<String> = dev.host().worker_names().iter().map(ToString::to_string).collect();
@@ -103,6 +85,41 @@ pub async fn dev(options: DevOptions) -> Result<ExitCode> {
     note("stopping");
     dev.stop().await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The same, for a command that uses it and stops it.
+pub(super) async fn start_dev(options: DevOptions) -> Result<DevHost> {
+    let DevOptions {
+        listen,
+        home,
+        roles,
+        forge_seeds,
+        forge_checks,
+        database,
+        model,
+        egress,
+        worker,
+        approvals,
+        audit_key,
+        checkpoints,
+        webhook,
+    } = options;
+    DevHost::start(DevSettings {
+        home,
+        listen,
+        roles,
+        forge_seeds,
+        forge_checks,
+        database,
+        model,
+        egress,
+        worker,
+        approvals,
+        audit_key,
+        checkpoints,
+        webhook,
+    })
+    .await
 }
 
 /// Runs a command with a private database in its environment.

@@ -9,16 +9,25 @@ mod alert;
 mod approval;
 mod args;
 mod audit;
+mod budget;
 mod client;
 mod database;
 mod evidence;
 mod follow;
+mod goal;
+mod goal_args;
 mod governance_args;
 pub mod hooks;
+mod knowledge_args;
+mod learning;
 pub mod output;
 mod policy;
 mod replay;
+mod report;
 mod role;
+mod role_args;
+mod role_run;
+mod role_work;
 mod schedule;
 mod sse;
 mod task;
@@ -35,7 +44,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{
     self, ApprovalConfig, AuditKey, CheckpointSchedule, DatabaseConfig, EgressSettings, Env, HostConfig, LogConfig,
-    LogFormat, WebhookConfig, WorkerConfig,
+    LogFormat, ModelSettings, WebhookConfig, WorkerConfig,
 };
 use crate::text;
 use args::{Arguments, Command, DevArguments, TaskCommand};
@@ -83,10 +92,13 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve => {
             let config = HostConfig::from_env(env)?;
-            start_logging(&config.log)?;
+            start_logging(&config.log, Checkpoints::Kept)?;
             hooks::serve(config).await
         }
-        Command::Dev(dev) => hooks::dev(dev_options(dev, env)?).await,
+        Command::Dev(dev) => {
+            start_logging(&LogConfig::from_env(env)?, Checkpoints::Kept)?;
+            hooks::dev(dev_options(dev, env)?).await
+        }
         Command::Migrate => database::migrate(output).await,
         Command::Task { command } => {
             let client = client::Client::from_env(env)?;
@@ -101,13 +113,19 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 TaskCommand::Retry { id } => task::change(&client, id, "retry", output).await,
             }
         }
+        Command::Goal { command } => goal::run(&client::Client::from_env(env)?, command, output).await,
         Command::Approval { command } => approval::run(&client::Client::from_env(env)?, command, output).await,
         Command::Schedule { command } => schedule::run(&client::Client::from_env(env)?, command, output).await,
         Command::Alert { command } => alert::run(env, command, output).await,
+        Command::Learning { command } => learning::run(&client::Client::from_env(env)?, command, output).await,
+        Command::Report { command } => report::run(&client::Client::from_env(env)?, command, output).await,
         Command::Worker { command: args::WorkerCommand::List } => {
             worker::list(&client::Client::from_env(env)?, output).await
         }
-        Command::Role { command } => role::run(command, output),
+        Command::Budget { command: args::BudgetCommand::Show } => {
+            budget::show(&client::Client::from_env(env)?, output).await
+        }
+        Command::Role { command } => role::run(command, env, output).await,
         Command::Policy { command } => policy::run(command, output),
         Command::Audit { command } => audit::audit(command, output).await,
         Command::Replay(arguments) => replay::replay(arguments, output).await,
@@ -119,8 +137,6 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
 
 fn dev_options(arguments: DevArguments, env: Env<'_>) -> anyhow::Result<hooks::DevOptions> {
     let DevArguments { listen, home, roles, forge_seeds, forge_checks } = arguments;
-    let log = LogConfig::from_env(env)?;
-    start_logging(&log)?;
     Ok(hooks::DevOptions {
         listen,
         home,
@@ -128,6 +144,7 @@ fn dev_options(arguments: DevArguments, env: Env<'_>) -> anyhow::Result<hooks::D
         forge_seeds,
         forge_checks,
         database: DatabaseConfig::if_set(env)?,
+        model: ModelSettings::from_env(env)?,
         egress: EgressSettings::from_env(env)?,
         worker: WorkerConfig::from_env(env)?,
         approvals: ApprovalConfig::from_env(env)?,
@@ -137,11 +154,21 @@ fn dev_options(arguments: DevArguments, env: Env<'_>) -> anyhow::Result<hooks::D
     })
 }
 
+/// Whether the log has the audit log's checkpoints, whatever else is left out: the log stream is where they are safe from
+/// the database's owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Checkpoints {
+    Kept,
+    /// Of a host that nobody's work depends on.
+    AsFiltered,
+}
+
 /// The host's own log goes to stderr; stdout belongs to what a command prints.
-fn start_logging(config: &LogConfig) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.filter).context("RUST_LOG is not a tracing filter")?;
-    // Whatever else is left out: the log stream is where the checkpoints are safe from the database's owner.
-    let filter = filter.add_directive("audit_checkpoint=info".parse()?);
+fn start_logging(config: &LogConfig, checkpoints: Checkpoints) -> anyhow::Result<()> {
+    let mut filter = EnvFilter::try_new(&config.filter).context("RUST_LOG is not a tracing filter")?;
+    if checkpoints == Checkpoints::Kept {
+        filter = filter.add_directive("audit_checkpoint=info".parse()?);
+    }
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let started = match config.format {
         LogFormat::Text => builder.with_ansi(false).try_init(),

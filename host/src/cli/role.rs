@@ -1,4 +1,5 @@
-//! `juggernaut role`: what a reviewer of roles looks at. Needs no host, no database and no network.
+//! `juggernaut role`: what a reviewer of roles looks at. Needs no host, no database and no network. What their author
+//! does with them is in [`role_work`] and [`role_run`].
 //!
 //! Invariant: what a manifest or a component says is made visible before it is printed, as JSON too.
 
@@ -10,7 +11,9 @@ use serde::Serialize;
 
 use super::args::RoleCommand;
 use super::output::{Output, note, visible};
+use super::{role_run, role_work};
 use crate::app;
+use crate::config::Env;
 use crate::manifest::{self, Change, Direction, Mismatch, Parameter};
 use crate::sandbox::{RoleCheck, RoleReport};
 use crate::text;
@@ -20,8 +23,11 @@ const GREW: u8 = 3;
 /// Digits of a digest in a table; JSON has all.
 const DIGEST_CHARS: usize = 16;
 
-pub(super) fn run(command: RoleCommand, output: Output) -> Result<ExitCode> {
+pub(super) async fn run(command: RoleCommand, env: Env<'_>, output: Output) -> Result<ExitCode> {
     match command {
+        RoleCommand::New(arguments) => role_work::new(arguments, output),
+        RoleCommand::Test(arguments) => role_work::test(arguments, output).await,
+        RoleCommand::Run(arguments) => role_run::run(arguments, env, output).await,
         RoleCommand::Inspect { place } => inspect(&place, output),
         RoleCommand::Check { folder } => check(&folder, output),
         RoleCommand::Diff { old, new } => diff(&old, &new, output),
@@ -34,11 +40,11 @@ pub(super) fn run(command: RoleCommand, output: Output) -> Result<ExitCode> {
     }
 }
 
-fn json(value: &impl Serialize, output: Output) -> Result<()> {
+pub(super) fn json(value: &impl Serialize, output: Output) -> Result<()> {
     Ok(output.line(&text::visible_json(&serde_json::to_string_pretty(value)?))?)
 }
 
-fn exit(passed: bool) -> ExitCode {
+pub(super) fn exit(passed: bool) -> ExitCode {
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -99,7 +99,7 @@ fn draft(create: CreateArguments) -> anyhow::Result<Value> {
 }
 
 /// Text that begins with a brace is meant as JSON: then it must be JSON, and not become text by a typing mistake.
-fn criterion(text: &str) -> anyhow::Result<Value> {
+pub(super) fn criterion(text: &str) -> anyhow::Result<Value> {
     if !text.trim_start().starts_with('{') {
         return Ok(Value::from(text));
     }
@@ -128,12 +128,13 @@ fn read_json_within(file: &Path, bytes_max: usize) -> anyhow::Result<Value> {
 }
 
 pub(super) async fn list(client: &Client, list: ListArguments, output: Output) -> anyhow::Result<ExitCode> {
-    let ListArguments { status, task_type, priority, worker, limit, cursor } = list;
+    let ListArguments { status, task_type, priority, worker, goal, limit, cursor } = list;
     let query = [
         ("status", status.map(|status| status.to_string())),
         ("type", task_type),
         ("priority", priority.map(|priority| priority.to_string())),
         ("assigned_worker", worker),
+        ("goal", goal.map(|goal| goal.to_string())),
         ("limit", Some(limit.to_string())),
         ("cursor", cursor),
     ];
@@ -190,6 +191,9 @@ fn describe(task: &TaskDetail) -> Vec<String> {
     field("priority, risk", format!("{}, {}", summary.priority, summary.risk));
     field("attempt", format!("{} of {}", summary.attempt, summary.attempts_max));
     field("worker", or_dash(summary.assigned_worker.as_deref()));
+    if let Some(goal) = summary.goal {
+        field("goal", goal.to_string());
+    }
     field("created", format!("{} by {}", time(summary.created_at), visible(&summary.created_by)));
     field("started", time_or_dash(summary.started_at));
     field("ended", time_or_dash(summary.completed_at));

@@ -44,9 +44,15 @@ impl ClientConfig {
         let Some(path) = find_file(folder) else {
             return Ok(Self { url: env.service_url(&names::JUGGERNAUT_URL)?, token });
         };
-        let ClientFile { url, token: file_token } = read_file(&path)?;
+        let Self { url, token: file_token } = Self::of_file(&path)?;
+        Ok(Self { url, token: token.or(file_token) })
+    }
+
+    /// What one file says, whatever the environment does.
+    pub fn of_file(path: &Path) -> anyhow::Result<Self> {
+        let ClientFile { url, token } = read_file(path)?;
         let url = service_url(&url).map_err(|problem| anyhow::anyhow!("{}: url {problem}", path.display()))?;
-        Ok(Self { url, token: token.or(file_token.map(SecretString::from)) })
+        Ok(Self { url, token: token.map(SecretString::from) })
     }
 }
 

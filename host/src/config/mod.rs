@@ -7,6 +7,7 @@
 mod alerts;
 mod audit;
 mod client;
+mod models;
 mod names;
 mod settings;
 #[cfg(test)]
@@ -16,10 +17,11 @@ mod values;
 pub use alerts::{NotifyFrom, WebhookConfig, WebhookFormat};
 pub use audit::{AuditConfig, AuditKey, CheckpointSchedule};
 pub use client::ClientConfig;
+pub use models::{ModelBudget, ModelSettings, Price, Prices};
 pub use names::{NAMES, Name, reference};
 pub use settings::{
-    ApprovalConfig, DatabaseConfig, EgressSettings, GitHubSettings, HostConfig, LogConfig, LogFormat, ModelSettings,
-    ServerConfig, WorkerConfig,
+    ApprovalConfig, DatabaseConfig, EgressSettings, GitHubSettings, HostConfig, LogConfig, LogFormat, ServerConfig,
+    WorkerConfig,
 };
 pub use values::{ConfigError, Env};
 

@@ -40,10 +40,16 @@ names! {
         "text", None, "ghp_…", true;
     GITHUB_API_URL: "Where GitHub's API is; it receives the token, so it must be https unless it is this machine",
         "URL", Some("https://api.github.com"), "https://api.github.com", false;
-    OPENROUTER_API_KEY: "Key for language models; checked, and not used before roles have a model",
+    OPENROUTER_API_KEY: "Key for language models; the host attaches it, no role ever sees it. Without it calls to `llm` answer `unavailable`",
         "text", None, "sk-or-…", true;
-    OPENROUTER_BASE_URL: "Where the models' API will be; it is to receive the key, so it must be https unless it is this machine",
+    OPENROUTER_BASE_URL: "Where the models' API is; it receives the key, so it must be https unless it is this machine",
         "URL", Some("https://openrouter.ai/api/v1"), "https://openrouter.ai/api/v1", false;
+    JUGGERNAUT_LLM_DAY_TOKENS_MAX: "What all hosts of a database may spend on language models in a day (UTC), prompts and answers together; 0 for nothing",
+        "tokens, 0 to 1000000000000", Some("20000000"), "20000000", false;
+    JUGGERNAUT_LLM_DAY_MICRODOLLARS_MAX: "The same in money; 0 for nothing",
+        "millionths of a US dollar, 0 to 1000000000000", Some("20000000"), "20000000", false;
+    JUGGERNAUT_LLM_PRICES: "Prices for estimates, and for answers that do not say what they cost: MODEL=PROMPT/ANSWER, separated by commas. A model that is not named counts as 15/75",
+        "US dollars for a million tokens", None, "anthropic/claude-sonnet-4.5=3/15,openai/gpt-5-mini=0.25/2", false;
     WORKER_ID: "Name of this host's worker in `worker_registry`; derived from the role if unset",
         "1 to 128 characters", None, "EXECUTOR", false;
     WORKER_TYPE: "The one role to run; all roles of the folder if unset",

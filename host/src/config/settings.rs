@@ -9,6 +9,7 @@ use url::Url;
 
 use super::alerts::WebhookConfig;
 use super::audit::AuditConfig;
+use super::models::ModelSettings;
 use super::names;
 use super::values::{ConfigError, Env, wrong, wrong_value};
 
@@ -68,22 +69,6 @@ pub struct GitHubSettings {
 impl GitHubSettings {
     pub fn from_env(env: Env<'_>) -> Result<Self, ConfigError> {
         Ok(Self { api_url: env.service_url(&names::GITHUB_API_URL)?, token: env.secret(&names::GITHUB_TOKEN)? })
-    }
-}
-
-/// How language models are reached.
-#[derive(Clone, Debug)]
-pub struct ModelSettings {
-    pub api_key: Option<SecretString>,
-    pub base_url: Url,
-}
-
-impl ModelSettings {
-    pub fn from_env(env: Env<'_>) -> Result<Self, ConfigError> {
-        Ok(Self {
-            api_key: env.secret(&names::OPENROUTER_API_KEY)?,
-            base_url: env.service_url(&names::OPENROUTER_BASE_URL)?,
-        })
     }
 }
 
@@ -203,6 +188,11 @@ impl LogConfig {
             _ => return Err(wrong_value(&names::JUGGERNAUT_LOG_FORMAT, &value, "is neither text nor json")),
         };
         Ok(Self { filter, format })
+    }
+
+    /// Whether somebody asks for a filter, or it is the default.
+    pub fn filter_is_set(env: Env<'_>) -> bool {
+        env.text(&names::RUST_LOG).is_some()
     }
 }
 

@@ -1,4 +1,7 @@
 //! Alerts: raised by runs and by the host, settled by people.
+//!
+//! Invariant: what the host raises holds nothing that a guest wrote, and is of a kind that no role is granted. What a role
+//! raises through its capability (`records::alerts`) is its own words, and says so in `raised_by`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -14,6 +17,7 @@ use super::notices::{NoticeEvent, NoticeState};
 use super::{Db, DbError, rows};
 use crate::audit::{Event, EventKind};
 use crate::journal::{Alert, Severity};
+use crate::records::HOST_KINDS;
 use crate::task::{LogLevel, TaskId};
 
 /// Where an alert stands.
@@ -64,6 +68,8 @@ pub struct AlertView {
     pub details: Value,
     pub task_id: Option<TaskId>,
     pub worker_id: Option<String>,
+    /// The worker whose role raised it: then title and details are that role's words. None: the host raised it.
+    pub raised_by: Option<String>,
     pub occurrences: i64,
     #[serde(with = "rfc3339")]
     pub first_seen_at: OffsetDateTime,
@@ -123,6 +129,7 @@ async fn raise(
     run: Option<&RunKey>,
 ) -> Result<(), DbError> {
     let Alert { severity, kind, fingerprint, title, details, occurrences } = alert;
+    debug_assert!(HOST_KINDS.contains(kind), "add {kind:?} to records::HOST_KINDS, or a role could be granted it");
     sqlx::query!(
         r#"insert into alerts (severity, kind, fingerprint, title, details, task_id, worker_id, occurrences)
            values ($1, $2, $3, $4, $5, $6, $7, $8)

@@ -123,7 +123,7 @@ impl State {
 
 fn refused(error: sqlx::Error) -> DbError {
     match DbError::from(error) {
-        DbError::Unavailable(cause) => DbError::Unavailable(cause),
+        error if error.is_passing() => error,
         error => DbError::AuditRefused(error.to_string()),
     }
 }

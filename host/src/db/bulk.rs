@@ -1,26 +1,42 @@
-//! Many new tasks at once: all of them or none, with few statements whatever their number.
+//! New tasks, one or many at once: all of them or none, with few statements whatever their number.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::request_keys::{RequestKey, remember};
-use super::tasks::created_event;
 use super::{Db, DbError, approvals};
-use crate::audit::Event;
-use crate::task::{NewTask, Priority, Risk, TaskId, TaskStatus, Treatment};
+use crate::audit::{Event, EventKind};
+use crate::task::{GoalId, NewTask, Priority, Risk, TaskId, TaskStatus, Treatment};
 
 /// A task that was admitted.
 #[derive(Clone, Debug)]
 pub struct Admitted {
     pub id: TaskId,
-    /// Depends on nothing.
+    /// Depends on tasks that exist, or on others of the same list.
     pub task: NewTask,
     pub treatment: Treatment,
+}
+
+/// Who makes tasks, and what for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin<'a> {
+    /// Nobody approves what he asked for: this is who asked.
+    pub(super) creator: &'a str,
+    /// Who did it: the creator, or a worker for him.
+    pub(super) actor: &'a str,
+    pub(super) goal: Option<GoalId>,
+}
+
+impl<'a> Origin<'a> {
+    pub(super) fn of(principal: &'a str) -> Self {
+        Self { creator: principal, actor: principal, goal: None }
+    }
 }
 
 /// Where a new task stands.
@@ -31,8 +47,7 @@ struct Stored {
 }
 
 impl Db {
-    /// Adds tasks without dependencies; says where each stands, in their order. Fails if there was a request with the
-    /// same key.
+    /// Adds tasks; says where each stands, in their order. Fails if there was a request with the same key.
     pub async fn create_tasks(
         &self,
         tasks: &[Admitted],
@@ -44,7 +59,8 @@ impl Db {
             let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
             remember(&mut tx, principal, key, &ids).await?;
         }
-        let (statuses, events) = create_in(&mut tx, tasks, principal, self.approval_rules().lifetime).await?;
+        let lifetime = self.approval_rules().lifetime;
+        let (statuses, events) = create_in(&mut tx, tasks, Origin::of(principal), lifetime).await?;
         tx.commit(events).await?;
         Ok(statuses)
     }
@@ -54,15 +70,17 @@ impl Db {
 pub(super) async fn create_in(
     tx: &mut PgConnection,
     tasks: &[Admitted],
-    principal: &str,
+    origin: Origin<'_>,
     approval_lifetime: Duration,
 ) -> Result<(Vec<TaskStatus>, Vec<Event>), DbError> {
-    let stored = insert(tx, tasks, principal).await?;
-    log(tx, tasks, &stored, principal).await?;
+    let blocked_by = lock_dependencies(tx, tasks).await?;
+    let stored = insert(tx, tasks, &blocked_by, origin).await?;
+    depend(tx, tasks).await?;
+    log(tx, tasks, &stored, origin).await?;
     let mut events: Vec<Event> = Vec::with_capacity(tasks.len());
     let mut waiting = Vec::new();
     for (Admitted { id, task, treatment }, Stored { status, requires_approval }) in tasks.iter().zip(&stored) {
-        events.push(created_event(*id, task, treatment, *status, *requires_approval, principal));
+        events.push(created_event(*id, task, treatment, *status, *requires_approval, origin));
         if *status == TaskStatus::WaitingApproval {
             approvals::ask_start(tx, *id, approval_lifetime).await?;
             waiting.push(id.0);
@@ -72,6 +90,64 @@ pub(super) async fn create_in(
         events.extend(approvals::changed(tx, &waiting).await?);
     }
     Ok((stored.iter().map(|stored| stored.status).collect(), events))
+}
+
+/// Locks what the new tasks depend on, so that none of it completes unseen, and counts for each what is not completed.
+async fn lock_dependencies(tx: &mut PgConnection, tasks: &[Admitted]) -> Result<Vec<i32>, DbError> {
+    let own: HashSet<TaskId> = tasks.iter().map(|task| task.id).collect();
+    // Sorted, so that two creations lock the same rows in the same order.
+    let named: BTreeSet<TaskId> = tasks.iter().flat_map(|task| task.task.draft().depends_on.iter().copied()).collect();
+    let others: Vec<TaskId> = named.into_iter().filter(|id| !own.contains(id)).collect();
+    let mut completed: HashSet<TaskId> = HashSet::new();
+    if !others.is_empty() {
+        let uuids: Vec<_> = others.iter().map(|id| id.0).collect();
+        let found = sqlx::query!(
+            r#"select id as "id: TaskId", status as "status: TaskStatus" from governance_tasks
+            where id = any($1) order by id for share"#,
+            &uuids
+        )
+        .fetch_all(tx)
+        .await?;
+        let missing: Vec<_> = others.into_iter().filter(|id| found.iter().all(|row| row.id != *id)).collect();
+        if !missing.is_empty() {
+            return Err(DbError::UnknownDependencies(missing));
+        }
+        completed.extend(found.iter().filter(|row| row.status == TaskStatus::Completed).map(|row| row.id));
+    }
+    let open = |task: &Admitted| {
+        let open = distinct(task).into_iter().filter(|id| !completed.contains(id)).count();
+        i32::try_from(open).unwrap_or(i32::MAX)
+    };
+    Ok(tasks.iter().map(open).collect())
+}
+
+fn distinct(task: &Admitted) -> BTreeSet<TaskId> {
+    task.task.draft().depends_on.iter().copied().collect()
+}
+
+async fn depend(tx: &mut PgConnection, tasks: &[Admitted]) -> Result<(), DbError> {
+    let pairs = tasks.iter().flat_map(|task| distinct(task).into_iter().map(|on| (task.id.0, on.0)));
+    let (ids, on): (Vec<Uuid>, Vec<Uuid>) = pairs.unzip();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "insert into task_dependencies (task_id, depends_on) select * from unnest($1::uuid[], $2::uuid[])",
+        &ids,
+        &on
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Where a new or retried task stands: approval comes first, then what it depends on.
+pub(super) fn waiting_status(needs_approval: bool, blocked_by: i32) -> TaskStatus {
+    match (needs_approval, blocked_by) {
+        (true, _) => TaskStatus::WaitingApproval,
+        (false, 0) => TaskStatus::Pending,
+        (false, _) => TaskStatus::Suspended,
+    }
 }
 
 /// Column by column. In the order of the list, which is that of their ids, so that the first is claimed first.
@@ -91,20 +167,20 @@ struct Columns {
     payloads: Vec<Value>,
     attempts_max: Vec<i32>,
     deadlines: Vec<Option<OffsetDateTime>>,
+    blocked_by: Vec<i32>,
 }
 
 impl Columns {
-    fn of(tasks: &[Admitted]) -> Self {
-        let mut columns = Self::default();
-        for Admitted { id, task, treatment } in tasks {
+    fn of(tasks: &[Admitted], blocked_by: &[i32]) -> Self {
+        let mut columns = Self { blocked_by: blocked_by.to_vec(), ..Self::default() };
+        for (Admitted { id, task, treatment }, blocked_by) in tasks.iter().zip(blocked_by) {
             let draft = task.draft();
             let Treatment { risk, risk_reasons, start_reason, policies: _ } = treatment;
-            let waits = start_reason.is_some();
             columns.ids.push(id.0);
             columns.titles.push(draft.title.clone());
             columns.descriptions.push(draft.description.clone());
             columns.task_types.push(draft.task_type.clone());
-            columns.statuses.push(if waits { TaskStatus::WaitingApproval } else { TaskStatus::Pending });
+            columns.statuses.push(waiting_status(start_reason.is_some(), *blocked_by));
             columns.priorities.push(draft.priority);
             columns.criteria.push(draft.acceptance_criteria.clone());
             columns.workers.push(draft.assigned_worker.clone());
@@ -119,19 +195,25 @@ impl Columns {
     }
 }
 
-async fn insert(tx: &mut PgConnection, tasks: &[Admitted], principal: &str) -> Result<Vec<Stored>, DbError> {
-    let columns = Columns::of(tasks);
+async fn insert(
+    tx: &mut PgConnection,
+    tasks: &[Admitted],
+    blocked_by: &[i32],
+    origin: Origin<'_>,
+) -> Result<Vec<Stored>, DbError> {
+    let columns = Columns::of(tasks, blocked_by);
     let rows = sqlx::query!(
         r#"insert into governance_tasks (id, title, description, task_type, status, priority, acceptance_criteria,
             assigned_worker, requires_approval, approval_reason, risk, risk_reasons, payload, attempts_max, deadline_at,
-            created_by)
+            blocked_by, created_by, goal_id)
         select id, title, description, task_type, status, priority, criteria, worker, start_reason is not null,
-            start_reason, risk, risk_reasons, payload, attempts_max, deadline_at, $15
+            start_reason, risk, risk_reasons, payload, attempts_max, deadline_at,
+            blocked_by, $16, $17
         from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::task_status[], $6::task_priority[],
                 $7::jsonb[], $8::text[], $9::text[], $10::risk_level[], $11::jsonb[], $12::jsonb[], $13::integer[],
-                $14::timestamptz[])
+                $14::timestamptz[], $15::integer[])
             with ordinality as task (id, title, description, task_type, status, priority, criteria, worker,
-                start_reason, risk, risk_reasons, payload, attempts_max, deadline_at, number)
+                start_reason, risk, risk_reasons, payload, attempts_max, deadline_at, blocked_by, number)
         order by number
         returning id as "id: TaskId", status as "status: TaskStatus", requires_approval"#,
         &columns.ids,
@@ -148,7 +230,9 @@ async fn insert(tx: &mut PgConnection, tasks: &[Admitted], principal: &str) -> R
         &columns.payloads,
         &columns.attempts_max,
         &columns.deadlines as &[Option<OffsetDateTime>],
-        principal
+        &columns.blocked_by,
+        origin.creator,
+        origin.goal as Option<GoalId>
     )
     .fetch_all(tx)
     .await?;
@@ -159,11 +243,13 @@ async fn insert(tx: &mut PgConnection, tasks: &[Admitted], principal: &str) -> R
     stored.map(|stored| stored.ok_or(DbError::Corrupt("governance_tasks"))).collect()
 }
 
-/// The line of each that the creation of a single task writes, too.
-async fn log(tx: &mut PgConnection, tasks: &[Admitted], stored: &[Stored], principal: &str) -> Result<(), DbError> {
+/// The line of each.
+async fn log(tx: &mut PgConnection, tasks: &[Admitted], stored: &[Stored], origin: Origin<'_>) -> Result<(), DbError> {
+    let Origin { creator, actor, goal: _ } = origin;
+    let who = if actor == creator { creator.to_owned() } else { format!("{actor} for {creator}") };
     let ids: Vec<Uuid> = tasks.iter().map(|task| task.id.0).collect();
     let messages: Vec<String> =
-        stored.iter().map(|stored| format!("Task created by {principal}, {}", stored.status)).collect();
+        stored.iter().map(|stored| format!("Task created by {who}, {}", stored.status)).collect();
     sqlx::query!(
         "insert into execution_logs (task_id, action, level, message, metadata)
         select id, 'task_created', 'info', message, $3
@@ -171,9 +257,35 @@ async fn log(tx: &mut PgConnection, tasks: &[Admitted], stored: &[Stored], princ
         order by number",
         &ids,
         &messages,
-        json!({ "principal": principal })
+        json!({ "principal": actor })
     )
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// What was asked for, by its digest: the payload itself may be large, and may have to be removed one day.
+fn created_event(
+    id: TaskId,
+    task: &NewTask,
+    treatment: &Treatment,
+    status: TaskStatus,
+    requires_approval: bool,
+    origin: Origin<'_>,
+) -> Event {
+    let draft = task.draft();
+    let sha256 = |text: String| hex::encode(Sha256::digest(text.as_bytes()));
+    let mut details = json!({
+        "title": draft.title, "task_type": draft.task_type, "declared_risk": draft.risk,
+        "risk": treatment.risk, "risk_reasons": treatment.risk_reasons, "policies": treatment.policies,
+        "priority": draft.priority, "assigned_worker": draft.assigned_worker, "requires_approval": requires_approval,
+        "depends_on": draft.depends_on, "deadline_at": draft.deadline_at.map(OffsetDateTime::unix_timestamp),
+        "payload_sha256": sha256(draft.payload.to_string()),
+        "criteria_sha256": sha256(draft.acceptance_criteria.to_string()),
+    });
+    if let Some(goal) = origin.goal {
+        details["goal"] = json!(goal);
+        details["created_by"] = json!(origin.creator);
+    }
+    Event::moved(EventKind::TaskCreated, id, status, origin.actor, details)
 }

@@ -1,15 +1,16 @@
 -- $1 task types, $2 whom the task is meant for ('' for anybody), $3 priorities, $4 and $5 where the search begins
 -- (created_at and id of the place before it), all five of the same length; $6 most tasks, $7 worker id, $8 lease in
--- seconds, $9 role, $10 and $11 digests of its component and manifest.
+-- seconds, $9 role, $10 and $11 digests of its component and manifest, $12 who comes first within a turn, one for each
+-- of the first five; $13 digest of component, manifest and policies.
 -- One index scan for each type, addressee and priority, each ordered and cut off, so that the cost does not grow with the
 -- queue.
 with wanted as (
     select ranked.id
     from (
-        select candidate.id, candidate.created_at, place.priority,
+        select candidate.id, candidate.created_at, place.priority, place.rank,
             row_number() over (partition by place.name, place.priority order by candidate.created_at, candidate.id) as turn
-        from unnest($1::text[], $2::text[], $3::task_priority[], $4::timestamptz[], $5::uuid[])
-            as place (name, addressee, priority, created_at, id)
+        from unnest($1::text[], $2::text[], $3::task_priority[], $4::timestamptz[], $5::uuid[], $12::integer[])
+            as place (name, addressee, priority, created_at, id, rank)
         cross join lateral (
             select t.id, t.claim_order as created_at
             from governance_tasks as t
@@ -22,13 +23,16 @@ with wanted as (
                 and not t.requires_approval
                 and (t.deadline_at is null or t.deadline_at > now())
                 and (t.risk <> 'critical' or task_start_approved(t))
+                -- What somebody approved begins with what they approved it for; the sweeper asks anew where nobody has that.
+                and (t.start_versions is null or $13 = any (t.start_versions))
             order by t.claim_order, t.id
             limit $6
             for update skip locked
         ) as candidate
     ) as ranked
-    -- Within a priority the types take turns: a flood of one does not starve another.
-    order by ranked.priority, ranked.turn, ranked.created_at, ranked.id
+    -- Within a priority the types take turns: a flood of one does not starve another. Who had the last turn of the claim
+    -- before comes last now.
+    order by ranked.priority, ranked.turn, ranked.rank, ranked.created_at, ranked.id
     limit $6
 ),
 claimed as (
@@ -60,8 +64,10 @@ before as (
 runs as (
     insert into task_runs (task_id, attempt, worker_id, role, component_sha256, manifest_sha256)
     select c.id, c.attempt, $7, $9, $10, $11 from claimed as c
+    -- It goes on: what ended it before is over.
     on conflict (task_id, attempt) do update set worker_id = excluded.worker_id, role = excluded.role,
-        component_sha256 = excluded.component_sha256, manifest_sha256 = excluded.manifest_sha256
+        component_sha256 = excluded.component_sha256, manifest_sha256 = excluded.manifest_sha256,
+        ended_at = null, end_cause = null, end_reason = null
     returning task_id, started_at, log_lines
 ),
 logged as (
@@ -99,6 +105,7 @@ select
     c.attempt as "attempt!",
     c.attempts_max as "attempts_max!",
     c.error_message,
+    c.goal_id,
     c.lease as "lease!",
     c.created_at as "created_at!",
     c.requested_worker,

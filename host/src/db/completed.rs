@@ -4,8 +4,9 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::queue::criteria_as_stored;
 use super::{Db, DbError, rows};
-use crate::task::TaskId;
+use crate::task::{Criterion, TaskId};
 
 /// A task that is completed, and what for.
 #[derive(Debug, Clone)]
@@ -14,6 +15,8 @@ pub struct Completed {
     pub title: String,
     pub task_type: String,
     pub completed_at: OffsetDateTime,
+    pub payload: Value,
+    pub criteria: Vec<Criterion>,
     pub evidence: Value,
 }
 
@@ -34,9 +37,9 @@ impl Db {
         limit: u32,
     ) -> Result<Vec<Completed>, DbError> {
         let (after_time, after_id) = after.map(|cursor| (cursor.completed_at, cursor.id.0)).unzip();
-        let completed = sqlx::query_as!(
-            Completed,
-            r#"select id as "id: TaskId", title, task_type, completed_at as "completed_at!", evidence as "evidence!"
+        let completed = sqlx::query!(
+            r#"select id as "id: TaskId", title, task_type, completed_at as "completed_at!", payload,
+                acceptance_criteria, evidence as "evidence!"
             from governance_tasks
             where status = 'completed' and completed_at is not null and evidence is not null
                 and (id = $2 or ($2::uuid is null and completed_at >= $1))
@@ -50,7 +53,16 @@ impl Db {
         )
         .fetch_all(self.pool())
         .await?;
-        Ok(completed)
+        let completed = completed.into_iter().map(|row| Completed {
+            id: row.id,
+            title: row.title,
+            task_type: row.task_type,
+            completed_at: row.completed_at,
+            payload: row.payload,
+            criteria: criteria_as_stored(&row.acceptance_criteria),
+            evidence: row.evidence,
+        });
+        Ok(completed.collect())
     }
 
     /// SHA-256 of the files that calls of a task wrote, in any attempt, in hexadecimal.

@@ -2,7 +2,7 @@
 
 use crate::approval::{ApprovalId, ApprovalState};
 use crate::schedule::InvalidSchedule;
-use crate::task::{TaskId, TaskStatus};
+use crate::task::{GoalId, GoalState, TaskId, TaskStatus};
 
 /// Why the database did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +36,8 @@ pub enum DbError {
     AmbiguousToken(String),
     #[error("no alert has the id {0}")]
     UnknownAlert(uuid::Uuid),
+    #[error("no report has the id {0}")]
+    UnknownReport(uuid::Uuid),
     #[error("alert {0} is resolved already; if it happens again, that is a new alert")]
     SettledAlert(uuid::Uuid),
     #[error("no schedule has the id or name {0:?}")]
@@ -49,11 +51,20 @@ pub enum DbError {
     /// Of a schedule that the host keeps.
     #[error("the schedule is refused: {0}")]
     InvalidSchedule(#[from] InvalidSchedule),
+    #[error("no goal has the id {0}")]
+    UnknownGoal(GoalId),
+    #[error(
+        "goal {goal} is {state}, so it can not be {action}; retry its planning task to open a failed or cancelled one again"
+    )]
+    GoalEnded { goal: GoalId, state: GoalState, action: &'static str },
     #[error("the migrations can not be applied: {0}")]
     Migration(String),
     /// It does not answer now; the same request may succeed later.
     #[error("the database does not answer: {0}")]
     Unavailable(String),
+    /// Two transactions were in each other's way and this one was rolled back: the same again is likely to succeed.
+    #[error("the database rolled it back for the sake of another transaction; try again: {0}")]
+    RolledBack(String),
     /// What is not recorded is not done.
     #[error("the audit log can not be written, so nothing was done: {0}")]
     AuditRefused(String),
@@ -90,6 +101,11 @@ pub enum DbError {
 }
 
 impl DbError {
+    /// Whether the same may succeed in a moment.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::RolledBack(_))
+    }
+
     pub(super) fn corrupt(place: &'static str) -> Self {
         Self::Corrupt(place)
     }
@@ -111,6 +127,10 @@ impl From<sqlx::Error> for DbError {
         let Some(refused) = error.as_database_error() else {
             return Self::Internal(error);
         };
+        // A deadlock; a failed serialization.
+        if matches!(refused.code().as_deref(), Some("40P01" | "40001")) {
+            return Self::RolledBack(refused.message().to_owned());
+        }
         // Not a character of the database's encoding; `\u0000` inside JSON.
         if matches!(refused.code().as_deref(), Some("22021" | "22P05")) {
             return Self::NulCharacter;
@@ -138,7 +158,9 @@ fn is_lost(error: &sqlx::Error) -> bool {
         // Connection exceptions, too many connections, shutdown and start-up of the server, wrong credentials, no
         // such database.
         sqlx::Error::Database(refused) => refused.code().is_some_and(|code| {
-            ["08", "28", "53"].iter().any(|class| code.starts_with(class)) || code.starts_with("57P") || code == "3D000"
+            // The last: the server ended a session that stood still in a transaction.
+            ["08", "28", "53", "57P"].iter().any(|class| code.starts_with(class))
+                || ["3D000", "25P03"].contains(&&*code)
         }),
         _ => false,
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Db, DbError};
 use crate::approval::Use;
 use crate::audit::{Event, EventKind};
-use crate::journal::{Alert, Effect, LogLine, Outcome, Raised, Step};
+use crate::journal::{Alert, Effect, LogLine, Outcome, Raised, Step, Unsettled};
 use crate::repo::Sha;
 use crate::task::{Attempt, Lease, Risk, TaskId, WorkerId};
 
@@ -108,19 +108,25 @@ impl Db {
         risk.ok_or(DbError::UnknownTask(task))
     }
 
-    /// Whether a mutation of the attempt began and its end is not known.
-    pub async fn has_unsettled_step(&self, task: TaskId, attempt: Attempt) -> Result<bool, DbError> {
-        let found = sqlx::query_scalar!(
-            r#"select exists (
-                   select from task_steps
-                   where task_id = $1 and attempt = $2 and effect = 'write' and state = 'intended'
-               ) as "found!""#,
+    /// The mutation of the attempt that began and whose end is not known, if there is one. A question to a model changes
+    /// nothing but what is spent, and that is known: nothing has to be found out before another attempt.
+    pub async fn unsettled_step(&self, task: TaskId, attempt: Attempt) -> Result<Option<Unsettled>, DbError> {
+        let found = sqlx::query!(
+            r#"select position, interface, function, arguments as "arguments: Value" from task_steps
+               where task_id = $1 and attempt = $2 and effect = 'write' and state = 'intended'
+                   and interface <> 'llm'
+               order by position desc limit 1"#,
             task.0,
             attempt.0,
         )
-        .fetch_one(self.pool())
+        .fetch_optional(self.pool())
         .await?;
-        Ok(found)
+        Ok(found.map(|row| Unsettled {
+            position: row.position,
+            interface: row.interface,
+            function: row.function,
+            arguments: row.arguments,
+        }))
     }
 
     /// Commits that calls of a task made, in any attempt.

@@ -1,5 +1,5 @@
 select a.id, a.severity as "severity: Severity", a.kind, a.fingerprint, a.title, a.details,
-    a.task_id as "task_id: TaskId", a.worker_id, a.occurrences, a.first_seen_at, a.last_seen_at,
+    a.task_id as "task_id: TaskId", a.worker_id, a.raised_by, a.occurrences, a.first_seen_at, a.last_seen_at,
     a.state as "state: AlertState", a.acknowledged_by, a.acknowledged_at, a.resolved_by, a.resolved_at,
     n.event as "notice_event?: NoticeEvent", n.state as "notice_state?: NoticeState", n.attempts as "notice_attempts?",
     n.ended_at as notice_ended_at, n.last_error as notice_error

@@ -5,6 +5,7 @@
 
 pub mod alerts;
 pub mod approvals;
+mod attempts;
 mod audit;
 pub mod audit_read;
 #[cfg(test)]
@@ -14,13 +15,18 @@ pub mod commit;
 pub mod completed;
 pub mod decisions;
 mod error;
+pub mod goals;
 pub mod journal;
+pub mod learnings;
 pub mod logs;
+pub mod models;
 pub mod notices;
 pub mod outcomes;
 pub mod queue;
+mod records;
 pub mod registry;
 pub mod replay;
+pub mod reports;
 pub mod request_keys;
 pub mod schedules;
 pub mod steps;
@@ -41,7 +47,7 @@ use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, PgConnection, PgPool};
 
-use crate::config::{ApprovalConfig, DatabaseConfig};
+use crate::config::{ApprovalConfig, DatabaseConfig, ModelBudget};
 use crate::task::HostId;
 use audit::Ledger;
 
@@ -53,6 +59,9 @@ const CONNECTIONS_MAX: u32 = 14;
 const ENGINE_CONNECTIONS_MAX: u32 = 6;
 /// Longest that the server works on one statement, milliseconds; ours take moments.
 const STATEMENT_MS_MAX: &str = "30000";
+/// Longest that it leaves a transaction open for a client that says nothing, milliseconds. A host that stands still in the
+/// middle of one must not keep its locks, that of the sweep above all, from all the others.
+const IDLE_IN_TRANSACTION_MS_MAX: &str = "20000";
 /// How long a query waits for a connection before the database counts as lost.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Rows of one page, for every list there is.
@@ -66,6 +75,7 @@ pub struct Db {
     pool: PgPool,
     engine: PgPool,
     approvals: ApprovalConfig,
+    models: ModelBudget,
     ledger: Arc<Ledger>,
 }
 
@@ -86,7 +96,10 @@ impl Db {
         let options = PgConnectOptions::from_str(config.url.expose_secret())
             .map_err(|_| DbError::Unavailable("DATABASE_URL is not a PostgreSQL URL".into()))?
             .application_name("juggernaut")
-            .options([("statement_timeout", STATEMENT_MS_MAX)]);
+            .options([
+                ("statement_timeout", STATEMENT_MS_MAX),
+                ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MS_MAX),
+            ]);
         // By itself first: the pool would try again until its time is over, and then no longer know why.
         let first = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(&options))
             .await
@@ -101,13 +114,20 @@ impl Db {
     /// All of it over one pool.
     pub fn from_pool(pool: PgPool) -> Self {
         let ledger = Arc::new(Ledger::new(HostId::generate(), None));
-        Self { engine: pool.clone(), pool, approvals: ApprovalConfig::default(), ledger }
+        let (approvals, models) = (ApprovalConfig::default(), ModelBudget::default());
+        Self { engine: pool.clone(), pool, approvals, models, ledger }
     }
 
     /// The same, with this host's rules for approvals.
     #[must_use]
     pub fn with_approvals(self, approvals: ApprovalConfig) -> Self {
         Self { approvals, ..self }
+    }
+
+    /// The same, with this host's budget for language models.
+    #[must_use]
+    pub fn with_model_budget(self, models: ModelBudget) -> Self {
+        Self { models, ..self }
     }
 
     pub fn approval_rules(&self) -> ApprovalConfig {

@@ -23,6 +23,8 @@ pub enum Ending {
     DeadLetter { reason: String },
     /// The same attempt goes on at that time.
     Suspended { wake_at: OffsetDateTime, reason: String },
+    /// The same attempt goes on at that time, or as soon as more tasks than these of its goal have ended.
+    WaitingGoal { wake_at: OffsetDateTime, ended: u32 },
     /// The same attempt goes on at the call that waits, once somebody has approved it.
     WaitingApproval { approval: ApprovalId, reason: String },
     /// The same attempt goes on as soon as somebody claims it.
@@ -34,7 +36,7 @@ impl Ending {
         match self {
             Self::Completed { .. } => "task_completed",
             Self::Failed { .. } | Self::Retry { .. } | Self::DeadLetter { .. } => "task_error",
-            Self::Suspended { .. } => "task_suspended",
+            Self::Suspended { .. } | Self::WaitingGoal { .. } => "task_suspended",
             Self::WaitingApproval { .. } => "task_waiting_approval",
             Self::Released { .. } => "task_released",
         }
@@ -44,7 +46,7 @@ impl Ending {
         match self {
             Self::Completed { .. } => TaskStatus::Completed,
             Self::Failed { .. } => TaskStatus::Failed,
-            Self::Retry { .. } | Self::Suspended { .. } => TaskStatus::Suspended,
+            Self::Retry { .. } | Self::Suspended { .. } | Self::WaitingGoal { .. } => TaskStatus::Suspended,
             Self::DeadLetter { .. } => TaskStatus::DeadLetter,
             Self::WaitingApproval { .. } => TaskStatus::WaitingApproval,
             Self::Released { .. } => TaskStatus::Pending,
@@ -68,6 +70,7 @@ impl Ending {
             Self::Retry { reason, after } => Self::Retry { reason: clean(reason), after: *after },
             Self::DeadLetter { reason } => Self::DeadLetter { reason: clean(reason) },
             Self::Suspended { wake_at, reason } => Self::Suspended { wake_at: *wake_at, reason: clean(reason) },
+            Self::WaitingGoal { wake_at, ended } => Self::WaitingGoal { wake_at: *wake_at, ended: *ended },
             Self::WaitingApproval { approval, reason } => {
                 Self::WaitingApproval { approval: *approval, reason: clean(reason) }
             }
@@ -84,6 +87,9 @@ impl Ending {
             Self::Retry { reason, after } => format!("{reason} (next attempt in {:.1} s)", after.as_secs_f64()),
             Self::DeadLetter { reason } => format!("{reason} (no attempts left: dead letter)"),
             Self::Suspended { wake_at, reason } => format!("{reason}; suspended until {wake_at}"),
+            Self::WaitingGoal { wake_at, ended } => {
+                format!("waits for more than {ended} tasks of its goal to end, or until {wake_at}")
+            }
         }
     }
 
@@ -93,7 +99,7 @@ impl Ending {
             Self::Failed { .. } => EventKind::TaskFailed,
             Self::Retry { .. } => EventKind::TaskRetried,
             Self::DeadLetter { .. } => EventKind::TaskDeadLettered,
-            Self::Suspended { .. } => EventKind::TaskSuspended,
+            Self::Suspended { .. } | Self::WaitingGoal { .. } => EventKind::TaskSuspended,
             Self::WaitingApproval { .. } => EventKind::TaskWaitingApproval,
             Self::Released { .. } => EventKind::TaskReleased,
         };
@@ -106,28 +112,36 @@ impl Ending {
             | Self::Suspended { reason, .. }
             | Self::WaitingApproval { reason, .. }
             | Self::Released { reason } => details["reason"] = json!(short(reason)),
+            Self::WaitingGoal { ended, .. } => details["waits_for_more_than"] = json!(ended),
         }
         Event::moved(kind, key.task, self.status(), &key.worker.0, details)
     }
 
     pub(super) fn level(&self) -> LogLevel {
         match self {
-            Self::Completed { .. } | Self::Suspended { .. } | Self::WaitingApproval { .. } | Self::Released { .. } => {
-                LogLevel::Info
-            }
+            Self::Completed { .. }
+            | Self::Suspended { .. }
+            | Self::WaitingGoal { .. }
+            | Self::WaitingApproval { .. }
+            | Self::Released { .. } => LogLevel::Info,
             Self::Retry { .. } => LogLevel::Warn,
             Self::Failed { .. } | Self::DeadLetter { .. } => LogLevel::Error,
         }
     }
 
     pub(super) fn error_data(&self, error_type: &str) -> Option<Value> {
+        self.failure().map(|reason| json!({ "error_type": error_type, "details": reason }))
+    }
+
+    /// Why the attempt failed, where it did.
+    pub(super) fn failure(&self) -> Option<&str> {
         match self {
-            Self::Failed { reason } | Self::Retry { reason, .. } | Self::DeadLetter { reason } => {
-                Some(json!({ "error_type": error_type, "details": reason }))
-            }
-            Self::Completed { .. } | Self::Suspended { .. } | Self::WaitingApproval { .. } | Self::Released { .. } => {
-                None
-            }
+            Self::Failed { reason } | Self::Retry { reason, .. } | Self::DeadLetter { reason } => Some(reason),
+            Self::Completed { .. }
+            | Self::Suspended { .. }
+            | Self::WaitingGoal { .. }
+            | Self::WaitingApproval { .. }
+            | Self::Released { .. } => None,
         }
     }
 }

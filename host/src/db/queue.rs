@@ -3,7 +3,7 @@
 //! Invariant: a claim is one short transaction; each write of a run names the lease that it was claimed with, and
 //! zero rows mean that the lease is lost.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -13,7 +13,9 @@ use uuid::Uuid;
 
 use super::{Db, DbError, approvals};
 use crate::audit::{Event, EventKind};
-use crate::task::{Attempt, Criterion, EvidenceKind, Lease, Priority, Risk, Task, TaskId, TaskStatus, WorkerId};
+use crate::task::{
+    Attempt, Criterion, EvidenceKind, GoalId, Lease, Priority, Risk, Task, TaskId, TaskStatus, WorkerId,
+};
 
 /// How often a worker that claims from a long queue looks at it from its beginning. In between it goes on where it
 /// stood: what it claimed stays in the index as dead entries until the next vacuum, and each claim would walk past all
@@ -35,6 +37,8 @@ pub struct ClaimRequest<'a> {
     pub role: &'a str,
     pub component_sha256: &'a [u8; 32],
     pub manifest_sha256: &'a [u8; 32],
+    /// Of both and the policies: a task whose start was approved begins only with what it was approved for.
+    pub versions_sha256: &'a [u8; 32],
 }
 
 /// A task that is this worker's until the lease runs out, and the attempt that begins or goes on with it.
@@ -54,6 +58,15 @@ pub struct Run {
     pub resumed: bool,
 }
 
+/// What came of a renewal.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Renewed {
+    /// Claims that still stand.
+    pub standing: HashSet<TaskId>,
+    /// Of these, the ones whose lease is longer now.
+    pub extended: HashSet<TaskId>,
+}
+
 /// One run of entries of the queue's index: a type, whom the tasks are meant for (empty: anybody), a priority.
 type Place = (String, String, Priority);
 
@@ -63,6 +76,9 @@ pub struct QueuePosition {
     reached: HashMap<Place, (OffsetDateTime, Uuid)>,
     /// None: the next claim looks at the queue from its beginning.
     from_start_at: Option<Instant>,
+    /// The type that was served last, by priority. A claim of one task is one turn: without this the oldest type would
+    /// have them all.
+    served_last: HashMap<Priority, String>,
 }
 
 /// Where a claim begins to look, column by column.
@@ -73,6 +89,8 @@ struct Places {
     priorities: Vec<Priority>,
     created_at: Vec<OffsetDateTime>,
     ids: Vec<Uuid>,
+    /// Within a turn, who comes first.
+    ranks: Vec<i32>,
 }
 
 impl QueuePosition {
@@ -87,6 +105,7 @@ impl QueuePosition {
         for (name, addressee, priority) in request.task_types.iter().flat_map(|name| {
             addressees.iter().flat_map(move |addressee| Priority::ALL.iter().map(move |it| (name, *addressee, *it)))
         }) {
+            places.ranks.push(self.rank(request.task_types, name, priority));
             let place = (name.clone(), addressee.to_owned(), priority);
             let (created_at, id) = self.reached.get(&place).copied().unwrap_or((BEGINNING, Uuid::nil()));
             places.types.push(place.0);
@@ -96,6 +115,29 @@ impl QueuePosition {
             places.ids.push(id);
         }
         places
+    }
+
+    /// How far a type stands behind the one that was served last, which comes last itself.
+    fn rank(&self, types: &[String], name: &str, priority: Priority) -> i32 {
+        let number = |name: &String| types.iter().position(|it| it == name);
+        let first = self.served_last.get(&priority).and_then(number).map_or(0, |last| last + 1);
+        let mut from_first = types.iter().cycle().skip(first).take(types.len());
+        from_first.position(|it| it == name).and_then(|rank| i32::try_from(rank).ok()).unwrap_or(i32::MAX)
+    }
+
+    /// The next claim begins with the type behind the one that had the last turn of this one.
+    fn serve<'a>(&mut self, types: &[String], tasks: impl Iterator<Item = &'a Task>) {
+        let mut turns: HashMap<(Priority, &str), u32> = HashMap::new();
+        for task in tasks {
+            *turns.entry((task.priority, task.task_type.as_str())).or_default() += 1;
+        }
+        for priority in Priority::ALL {
+            let served = turns.iter().filter(|((of, _), _)| of == priority);
+            let last = served.max_by_key(|((_, name), turn)| (**turn, self.rank(types, name, *priority)));
+            if let Some(((_, name), _)) = last {
+                self.served_last.insert(*priority, (*name).to_owned());
+            }
+        }
     }
 
     /// Fewer than asked for: there may be more before this position.
@@ -118,7 +160,7 @@ impl Db {
         request: &ClaimRequest<'_>,
         position: &mut QueuePosition,
     ) -> Result<Vec<Claim>, DbError> {
-        let Places { types, addressees, priorities, created_at, ids } = position.places(request);
+        let Places { types, addressees, priorities, created_at, ids, ranks } = position.places(request);
         let mut tx = self.begin_engine().await?;
         let rows = sqlx::query_file!(
             "src/db/claim.sql",
@@ -133,6 +175,8 @@ impl Db {
             request.role,
             request.component_sha256.as_slice(),
             request.manifest_sha256.as_slice(),
+            &ranks,
+            request.versions_sha256.as_slice(),
         )
         .fetch_all(&mut **tx)
         .await?;
@@ -177,33 +221,50 @@ impl Db {
                     attempt: Attempt(row.attempt),
                     attempts_max: u32::try_from(row.attempts_max).unwrap_or(1),
                     last_error: row.error_message,
+                    goal: row.goal_id.map(GoalId),
                 },
             };
             position.reach(&claim.task, addressee, created_at);
             claim
         });
-        Ok(claims.collect())
+        let claims: Vec<Claim> = claims.collect();
+        position.serve(request.task_types, claims.iter().map(|claim| &claim.task));
+        Ok(claims)
     }
 
-    /// Extends the leases that are still held, all in one statement, and says which those are.
-    pub async fn renew_leases(&self, held: &[(TaskId, Lease)], lease: Duration) -> Result<Vec<TaskId>, DbError> {
+    /// Extends the leases that are still held, all in one statement. Waits for nobody: a row that somebody else holds just
+    /// then is left for the next time, so that no stuck transaction costs all the others their leases, and no two can be
+    /// in each other's way.
+    pub async fn renew_leases(&self, held: &[(TaskId, Lease)], lease: Duration) -> Result<Renewed, DbError> {
         let (ids, leases) = columns(held);
-        let kept = sqlx::query_scalar!(
-            r#"update governance_tasks as t set lease_expires_at = now() + make_interval(secs => $3)
-               from unnest($1::uuid[], $2::bigint[]) as held (id, lease)
-               where t.id = held.id and t.lease = held.lease and t.status = 'in_progress'
-               returning t.id"#,
+        let rows = sqlx::query!(
+            r#"with standing as (
+                   select t.id from governance_tasks as t
+                   join unnest($1::uuid[], $2::bigint[]) as held (id, lease) on t.id = held.id and t.lease = held.lease
+                   where t.status = 'in_progress' and t.id = any ($1::uuid[])
+               ), free as (
+                   select t.id from governance_tasks as t
+                   join unnest($1::uuid[], $2::bigint[]) as held (id, lease) on t.id = held.id and t.lease = held.lease
+                   where t.status = 'in_progress' and t.id = any ($1::uuid[])
+                   for no key update of t skip locked
+               ), extended as (
+                   update governance_tasks as t set lease_expires_at = now() + make_interval(secs => $3)
+                   where t.id = any (array(select id from free))
+                   returning t.id
+               )
+               select s.id, e.id is not null as "extended!" from standing as s left join extended as e on e.id = s.id"#,
             &ids,
             &leases,
             lease.as_secs_f64(),
         )
         .fetch_all(self.pool())
         .await?;
-        Ok(kept.into_iter().map(TaskId).collect())
+        let extended = rows.iter().filter(|row| row.extended).map(|row| TaskId(row.id)).collect();
+        Ok(Renewed { standing: rows.into_iter().map(|row| TaskId(row.id)).collect(), extended })
     }
 
     /// Which of these claims still stand: a cancelled or reclaimed task is missing.
-    pub async fn held_leases(&self, held: &[(TaskId, Lease)]) -> Result<Vec<TaskId>, DbError> {
+    pub async fn held_leases(&self, held: &[(TaskId, Lease)]) -> Result<HashSet<TaskId>, DbError> {
         let (ids, leases) = columns(held);
         let kept = sqlx::query_scalar!(
             r#"select t.id from governance_tasks as t

@@ -7,22 +7,25 @@ use crate::task::{HostId, TaskId, WorkerId, WorkerStatus};
 
 impl Db {
     /// Registers a worker under `name`, or under `name-<part of the host's id>` while another live process has the
-    /// name. Returns the name it got.
+    /// name. Returns the name it got. The versions are what it would run tasks with ([`crate::approval::Versions`]).
     pub async fn register_worker(
         &self,
         name: &WorkerId,
         worker_type: &str,
         task_types: &[String],
         host: HostId,
+        versions_sha256: &[u8; 32],
     ) -> Result<WorkerId, DbError> {
         let suffix: String = host.0.simple().to_string().chars().take(8).collect();
         for candidate in [name.clone(), WorkerId(format!("{name}-{suffix}"))] {
             let taken = sqlx::query!(
-                r#"insert into worker_registry (worker_id, worker_type, status, capabilities, last_heartbeat, host_id)
-                   values ($1, $2, 'active', $3, now(), $4)
+                r#"insert into worker_registry
+                       (worker_id, worker_type, status, capabilities, last_heartbeat, host_id, versions_sha256)
+                   values ($1, $2, 'active', $3, now(), $4, $5)
                    on conflict (worker_id) do update
                    set worker_type = excluded.worker_type, status = 'active', capabilities = excluded.capabilities,
-                       last_heartbeat = now(), host_id = excluded.host_id, current_task_id = null, registered_at = now()
+                       last_heartbeat = now(), host_id = excluded.host_id, current_task_id = null,
+                       registered_at = now(), versions_sha256 = excluded.versions_sha256
                    where worker_registry.host_id is not distinct from excluded.host_id
                        or worker_registry.status in ('offline', 'stale')
                        or worker_registry.last_heartbeat < now() - interval '5 minutes'
@@ -31,6 +34,7 @@ impl Db {
                 worker_type,
                 json!(task_types),
                 host.0,
+                versions_sha256.as_slice(),
             )
             .execute(self.pool())
             .await?;

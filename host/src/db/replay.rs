@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 
 use super::queue::criteria_as_stored;
 use super::{Db, DbError};
-use crate::task::{Attempt, EvidenceKind, Priority, Risk, Task, TaskId, TaskStatus};
+use crate::task::{Attempt, EvidenceKind, GoalId, Priority, Risk, Task, TaskId, TaskStatus};
 
 /// An attempt as the tables have it.
 #[derive(Debug, Clone)]
@@ -18,10 +18,9 @@ pub struct RecordedAttempt {
     pub end: Option<RecordedEnd>,
 }
 
-/// How an attempt ended, as the execution log tells it.
+/// How an attempt ended.
 #[derive(Debug, Clone)]
 pub struct RecordedEnd {
-    /// The `error_type` of its last line; `Completed` where it has none.
     pub cause: String,
     pub reason: String,
 }
@@ -35,9 +34,9 @@ impl Db {
     ) -> Result<Option<RecordedAttempt>, DbError> {
         let row = sqlx::query!(
             r#"select t.title, t.description, t.task_type, t.priority as "priority: Priority", t.risk as "risk: Risk",
-                   t.risk_reasons, t.payload, t.acceptance_criteria, t.attempts_max, t.attempt as newest,
+                   t.risk_reasons, t.payload, t.acceptance_criteria, t.goal_id, t.attempts_max, t.attempt as newest,
                    t.status as "status: TaskStatus", k.evidence as "evidence_kind: EvidenceKind",
-                   r.attempt, r.role, r.component_sha256, r.started_at
+                   r.attempt, r.role, r.component_sha256, r.started_at, r.end_cause, r.end_reason
                from governance_tasks as t
                join task_types as k on k.name = t.task_type
                join task_runs as r on r.task_id = t.id
@@ -54,7 +53,16 @@ impl Db {
                 row.status,
                 TaskStatus::Completed | TaskStatus::Failed | TaskStatus::DeadLetter | TaskStatus::Cancelled
             );
-        let end = if ended { Some(self.recorded_end(id, row.attempt).await?) } else { None };
+        let reason = row.end_reason.unwrap_or_default();
+        let end = match row.end_cause {
+            _ if !ended => None,
+            _ if row.status == TaskStatus::Completed && row.attempt == row.newest => {
+                Some(RecordedEnd { cause: "Completed".to_owned(), reason: String::new() })
+            }
+            Some(cause) => Some(RecordedEnd { cause, reason }),
+            // Before ends stood with the attempts, the log alone told them.
+            None => Some(self.logged_end(id, row.attempt).await?),
+        };
         let last_error = if row.attempt > 1 { self.error_before(id, row.attempt).await? } else { None };
         let task = Task {
             id,
@@ -70,42 +78,41 @@ impl Db {
             attempt: Attempt(row.attempt),
             attempts_max: u32::try_from(row.attempts_max).unwrap_or(1),
             last_error,
+            goal: row.goal_id.map(GoalId),
         };
         let component_sha256 = row.component_sha256.try_into().map_err(|_| DbError::corrupt("component_sha256"))?;
         Ok(Some(RecordedAttempt { task, role: row.role, component_sha256, started_at: row.started_at, end }))
     }
 
-    async fn recorded_end(&self, id: TaskId, attempt: i32) -> Result<RecordedEnd, DbError> {
+    async fn logged_end(&self, id: TaskId, attempt: i32) -> Result<RecordedEnd, DbError> {
         let line = sqlx::query!(
-            r#"select action, error_data ->> 'error_type' as cause, error_data ->> 'details' as reason
+            r#"select error_data ->> 'error_type' as cause, error_data ->> 'details' as reason
                from execution_logs
-               where task_id = $1 and attempt = $2 and action in ('task_completed', 'task_error')
+               where task_id = $1 and attempt = $2 and action = 'task_error' and error_data ? 'error_type'
                order by id desc limit 1"#,
             id as TaskId,
             attempt,
         )
         .fetch_optional(self.pool())
         .await?;
-        Ok(match line {
-            Some(line) => RecordedEnd {
-                cause: line.cause.unwrap_or_else(|| "Completed".to_owned()),
-                reason: line.reason.unwrap_or_default(),
-            },
-            // Cancelled, or given up by the sweeper.
-            None => RecordedEnd { cause: "Stopped".to_owned(), reason: String::new() },
-        })
+        // Cancelled, given up by the sweeper, or its log is past its retention.
+        let (cause, reason) = line.map(|line| (line.cause, line.reason)).unwrap_or_default();
+        Ok(RecordedEnd { cause: cause.unwrap_or_else(|| "Stopped".to_owned()), reason: reason.unwrap_or_default() })
     }
 
     /// What the attempt was told of the one before.
     async fn error_before(&self, id: TaskId, attempt: i32) -> Result<Option<String>, DbError> {
         let reason = sqlx::query_scalar!(
-            r#"select error_data ->> 'details' from execution_logs
-               where task_id = $1 and attempt < $2 and action = 'task_error' order by id desc limit 1"#,
+            r#"select coalesce(
+                   (select end_reason from task_runs
+                    where task_id = $1 and attempt < $2 and end_reason is not null order by attempt desc limit 1),
+                   (select error_data ->> 'details' from execution_logs
+                    where task_id = $1 and attempt < $2 and action = 'task_error' order by id desc limit 1))"#,
             id as TaskId,
             attempt,
         )
-        .fetch_optional(self.pool())
+        .fetch_one(self.pool())
         .await?;
-        Ok(reason.flatten())
+        Ok(reason)
     }
 }

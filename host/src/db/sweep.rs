@@ -6,6 +6,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::approvals::changed;
+use super::attempts::{Ended, end_attempts};
 use super::{Db, DbError};
 use crate::audit::{Event, EventKind};
 use crate::task::{TaskId, TaskStatus};
@@ -14,6 +15,9 @@ use crate::task::{TaskId, TaskStatus};
 pub const LEASES_LOST_MAX: i32 = 5;
 /// Rows that one statement takes.
 const ROWS_MAX: i64 = 1_000;
+/// Statements after one another, as long as each is full: what came due together is done together, and the other work of
+/// the sweeper is done between.
+const ROUNDS_MAX: usize = 50;
 
 /// What a sweep did.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +30,18 @@ pub struct Swept {
 impl Db {
     /// Makes suspended tasks pending whose time has come and that wait for no other task.
     pub async fn wake_due_tasks(&self) -> Result<u64, DbError> {
+        let mut all = 0;
+        for _ in 0..ROUNDS_MAX {
+            let woken = self.wake_some().await?;
+            all += woken;
+            if is_short(woken) {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    async fn wake_some(&self) -> Result<u64, DbError> {
         let mut tx = self.begin_audited().await?;
         let woken = sqlx::query_scalar!(
             r#"update governance_tasks set status = 'pending'
@@ -48,6 +64,18 @@ impl Db {
 
     /// Ends tasks whose deadline has passed; a run that is under way loses its claim with that. Returns how many.
     pub async fn fail_late_tasks(&self) -> Result<u64, DbError> {
+        let mut all = 0;
+        for _ in 0..ROUNDS_MAX {
+            let failed = self.fail_some().await?;
+            all += failed;
+            if is_short(failed) {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    async fn fail_some(&self) -> Result<u64, DbError> {
         let mut tx = self.begin_audited().await?;
         let failed = sqlx::query!(
             r#"with late as (
@@ -76,6 +104,7 @@ impl Db {
         if ids.is_empty() {
             return Ok(0);
         }
+        end_attempts(&mut tx, &ids, Ended::DeadlinePassed.name()).await?;
         let mut events: Vec<_> = failed
             .into_iter()
             .map(|task| {
@@ -92,6 +121,20 @@ impl Db {
     /// Takes back tasks whose lease ran out, and marks workers that have been silent for 5 minutes. One host at a
     /// time does it; the others find the lock taken and return at once.
     pub async fn sweep(&self) -> Result<Swept, DbError> {
+        let mut all = Swept::default();
+        for _ in 0..ROUNDS_MAX {
+            let swept = self.sweep_some().await?;
+            all.reclaimed += swept.reclaimed;
+            all.dead += swept.dead;
+            all.stale_workers += swept.stale_workers;
+            if is_short(swept.reclaimed + swept.dead) {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    async fn sweep_some(&self) -> Result<Swept, DbError> {
         let mut transaction = self.begin_audited().await?;
         let mine = sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock(hashtext('juggernaut sweep')) as "mine!""#)
             .fetch_one(&mut **transaction)
@@ -100,6 +143,10 @@ impl Db {
             return Ok(Swept::default());
         }
         let mut moved = take_back(&mut transaction).await?;
+        let ids: Vec<_> = moved.iter().filter_map(|event| event.task).map(|task| task.0).collect();
+        if !ids.is_empty() {
+            end_attempts(&mut transaction, &ids, Ended::LeaseExpired.name()).await?;
+        }
         let stale = sqlx::query!(
             r#"update worker_registry set status = 'stale'
                where status not in ('stale', 'offline') and last_heartbeat < now() - interval '5 minutes'"#,
@@ -109,8 +156,7 @@ impl Db {
         let dead = moved.iter().filter(|event| event.kind == EventKind::TaskDeadLettered).count() as u64;
         let reclaimed = moved.len() as u64 - dead;
         // What waited for an approval waits no more: the trigger closed it.
-        let ended: Vec<_> = moved.iter().filter_map(|event| event.task).map(|task| task.0).collect();
-        moved.extend(changed(&mut transaction, &ended).await?);
+        moved.extend(changed(&mut transaction, &ids).await?);
         transaction.commit(moved).await?;
         Ok(Swept { reclaimed, dead, stale_workers: stale.rows_affected() })
     }
@@ -125,6 +171,11 @@ impl Db {
         .await?;
         Ok(dropped)
     }
+}
+
+/// Whether a statement found less than it may take.
+fn is_short(rows: u64) -> bool {
+    rows < ROWS_MAX.unsigned_abs()
 }
 
 /// Takes back the tasks of silent hosts, or gives them up, and says so in the execution log.

@@ -7,7 +7,7 @@ use time::serde::rfc3339;
 use utoipa::ToSchema;
 
 use super::approvals::OpenApproval;
-use crate::task::{Priority, Risk, TaskId, TaskStatus};
+use crate::task::{GoalId, Priority, Risk, TaskId, TaskStatus};
 
 /// A task in a list.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -38,6 +38,8 @@ pub struct TaskSummary {
     /// What has not ended by then fails.
     #[serde(with = "rfc3339::option")]
     pub deadline_at: Option<OffsetDateTime>,
+    /// What it works for.
+    pub goal: Option<GoalId>,
 }
 
 /// A task that must be completed first.
@@ -101,6 +103,7 @@ pub struct TaskFilter {
     pub task_type: Option<String>,
     pub priority: Option<Priority>,
     pub assigned_worker: Option<String>,
+    pub goal: Option<GoalId>,
 }
 
 /// A place in the list of tasks, which is sorted by these two.

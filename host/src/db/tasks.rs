@@ -1,29 +1,22 @@
 //! Tasks as people handle them: create, look, cancel, retry. The queue's side (claim, lease, finish) is elsewhere.
 
-use serde_json::json;
-use sha2::{Digest as _, Sha256};
-use sqlx::{PgConnection, Postgres, Transaction};
-use time::OffsetDateTime;
+use std::time::Duration;
 
+use serde_json::json;
+use sqlx::PgConnection;
+
+use super::attempts::{Ended, end_attempts};
+use super::bulk::{Admitted, Origin, create_in, waiting_status};
 use super::logs::{LogEntry, append};
 use super::request_keys::{RequestKey, remember};
 use super::task_views::{Dependency, RunView, TaskContent, TaskCursor, TaskDetail, TaskFilter, TaskSummary};
-use super::{Db, DbError, approvals, rows};
-use crate::audit::{Event, EventKind};
-use crate::task::{LogLevel, NewTask, Priority, Risk, TaskId, TaskStatus, Treatment};
+use super::{Db, DbError, approvals, goals, rows};
+use crate::audit::{Event, EventKind, short};
+use crate::task::{GoalId, LogLevel, NewTask, Priority, Risk, TaskId, TaskStatus, Treatment};
 
 /// Why a task of this risk waits before it runs; none if it does not.
 fn approval_reason(risk: Risk) -> Option<String> {
     risk.needs_start_approval().then(|| format!("Declared risk {risk}: a person has to approve before it runs"))
-}
-
-/// Where a task that is ready to be looked at stands: approval comes first, then what it depends on.
-fn waiting_status(needs_approval: bool, blocked_by: i32) -> TaskStatus {
-    match (needs_approval, blocked_by) {
-        (true, _) => TaskStatus::WaitingApproval,
-        (false, 0) => TaskStatus::Pending,
-        (false, _) => TaskStatus::Suspended,
-    }
 }
 
 impl Db {
@@ -40,30 +33,9 @@ impl Db {
         if let Some(key) = key {
             remember(&mut tx, principal, key, &[id]).await?;
         }
-        let depends_on = distinct(&task.draft().depends_on);
-        let blocked_by = lock_dependencies(&mut tx, &depends_on).await?;
-        insert(&mut tx, id, task, treatment, blocked_by, principal).await?;
-        if !depends_on.is_empty() {
-            let ids: Vec<_> = depends_on.iter().map(|id| id.0).collect();
-            sqlx::query!(
-                "insert into task_dependencies (task_id, depends_on) select $1, * from unnest($2::uuid[])",
-                id as TaskId,
-                &ids
-            )
-            .execute(&mut **tx)
-            .await?;
-        }
-        let status = waiting_status(treatment.start_reason.is_some(), blocked_by);
-        let message = format!("Task created by {principal}, {status}");
-        log(&mut tx, id, "task_created", message, principal).await?;
-        if status == TaskStatus::WaitingApproval {
-            approvals::ask_start(&mut tx, id, self.approvals.lifetime).await?;
-        }
+        let admitted = Admitted { id, task: task.clone(), treatment: treatment.clone() };
+        let (_, events) = create_in(&mut tx, &[admitted], Origin::of(principal), self.approvals.lifetime).await?;
         let summary = summary(&mut tx, id).await?;
-        let mut events = vec![created_event(id, task, treatment, summary.status, summary.requires_approval, principal)];
-        if status == TaskStatus::WaitingApproval {
-            events.extend(approvals::changed(&mut tx, &[id.0]).await?);
-        }
         tx.commit(events).await?;
         Ok(summary)
     }
@@ -117,7 +89,7 @@ impl Db {
         after: TaskCursor,
         limit: u32,
     ) -> Result<Vec<TaskSummary>, DbError> {
-        let TaskFilter { status, task_type, priority, assigned_worker } = filter;
+        let TaskFilter { status, task_type, priority, assigned_worker, goal } = filter;
         let tasks = sqlx::query_file_as!(
             TaskSummary,
             "src/db/list_tasks.sql",
@@ -125,6 +97,7 @@ impl Db {
             task_type.as_deref(),
             priority as &Option<Priority>,
             assigned_worker.as_deref(),
+            goal as &Option<GoalId>,
             after.created_at,
             after.id as TaskId,
             rows(limit)
@@ -137,163 +110,103 @@ impl Db {
     /// Ends a task that has not ended. A run that is under way loses its lease with that and can write nothing more.
     pub async fn cancel_task(&self, id: TaskId, principal: &str) -> Result<TaskSummary, DbError> {
         let mut tx = self.begin_audited().await?;
-        let Locked { status: from, .. } = lock(&mut tx, id).await?;
-        if !from.may_become(TaskStatus::Cancelled) {
-            return Err(DbError::WrongStatus { id, from, action: "cancelled" });
-        }
-        sqlx::query!(
-            "update governance_tasks set status = $2, completed_at = now() where id = $1",
-            id as TaskId,
-            TaskStatus::Cancelled as TaskStatus
-        )
-        .execute(&mut **tx)
-        .await?;
-        log(&mut tx, id, "task_cancelled", format!("Task cancelled by {principal}, was {from}"), principal).await?;
+        let events = cancel_in(&mut tx, id, principal, None).await?;
         let summary = summary(&mut tx, id).await?;
-        let details = json!({ "from": from });
-        let mut events = vec![Event::moved(EventKind::TaskCancelled, id, summary.status, principal, details)];
-        events.extend(approvals::changed(&mut tx, &[id.0]).await?);
         tx.commit(events).await?;
         Ok(summary)
     }
 
-    /// Gives a task that ended without success one more attempt. What it waited for before, it waits for again.
+    /// Gives a task that ended without success one more attempt. What it waited for before, it waits for again. A goal
+    /// that it plans is open again with it.
     pub async fn retry_task(&self, id: TaskId, principal: &str) -> Result<TaskSummary, DbError> {
         let mut tx = self.begin_audited().await?;
-        let Locked { status: from, late, .. } = lock(&mut tx, id).await?;
-        match from {
-            TaskStatus::Failed | TaskStatus::Cancelled | TaskStatus::DeadLetter => {}
-            TaskStatus::Pending
-            | TaskStatus::InProgress
-            | TaskStatus::WaitingApproval
-            | TaskStatus::Suspended
-            | TaskStatus::Completed => return Err(DbError::WrongStatus { id, from, action: "retried" }),
-        }
-        requeue(&mut tx, id).await?;
-        // Ending a task does not settle an approval that was asked for, and one that was given is used up: the trigger
-        // says so in the row.
-        let Locked { risk, blocked_by, requires_approval, .. } = lock(&mut tx, id).await?;
-        let to = waiting_status(requires_approval || risk.needs_start_approval(), blocked_by);
-        if to != TaskStatus::Pending {
-            // Two steps, because every ended task goes back through `pending`; nobody sees the first one.
-            sqlx::query!(
-                "update governance_tasks
-                set status = $2, requires_approval = requires_approval or $3, approval_reason = coalesce($4, approval_reason)
-                where id = $1",
-                id as TaskId,
-                to as TaskStatus,
-                risk.needs_start_approval(),
-                approval_reason(risk)
-            )
-            .execute(&mut **tx)
-            .await?;
-        }
-        if to == TaskStatus::WaitingApproval {
-            approvals::ask_start(&mut tx, id, self.approvals.lifetime).await?;
-        }
-        let lifted = if late { "; its deadline has passed and is lifted" } else { "" };
-        let message = format!("Task retried by {principal}, was {from}, is {to}{lifted}");
-        log(&mut tx, id, "task_retried", message, principal).await?;
-        let summary = summary(&mut tx, id).await?;
-        let details = json!({ "from": from, "attempt": summary.attempt, "deadline_lifted": late });
-        let mut events = vec![Event::moved(EventKind::TaskRetried, id, summary.status, principal, details)];
-        events.extend(approvals::changed(&mut tx, &[id.0]).await?);
+        let (summary, events) = retry_in(&mut tx, id, principal, self.approvals.lifetime).await?;
         tx.commit(events).await?;
         Ok(summary)
     }
 }
 
-/// What was asked for, by its digest: the payload itself may be large, and may have to be removed one day.
-pub(super) fn created_event(
+/// Cancels a task within the caller's transaction, and says what has to be recorded.
+pub(super) async fn cancel_in(
+    tx: &mut PgConnection,
     id: TaskId,
-    task: &NewTask,
-    treatment: &Treatment,
-    status: TaskStatus,
-    requires_approval: bool,
-    principal: &str,
-) -> Event {
-    let draft = task.draft();
-    let sha256 = |text: String| hex::encode(Sha256::digest(text.as_bytes()));
-    let details = json!({
-        "title": draft.title, "task_type": draft.task_type, "declared_risk": draft.risk,
-        "risk": treatment.risk, "risk_reasons": treatment.risk_reasons, "policies": treatment.policies, "priority": draft.priority,
-        "assigned_worker": draft.assigned_worker, "requires_approval": requires_approval,
-        "depends_on": draft.depends_on, "deadline_at": draft.deadline_at.map(OffsetDateTime::unix_timestamp), "payload_sha256": sha256(draft.payload.to_string()),
-        "criteria_sha256": sha256(draft.acceptance_criteria.to_string()),
-    });
-    Event::moved(EventKind::TaskCreated, id, status, principal, details)
-}
-
-fn distinct(ids: &[TaskId]) -> Vec<TaskId> {
-    let mut ids = ids.to_vec();
-    // Sorted, so that two creations lock the same rows in the same order.
-    ids.sort_unstable();
-    ids.dedup();
-    ids
-}
-
-/// Locks what a new task depends on, so that none of it completes unseen, and counts what is not completed.
-async fn lock_dependencies(tx: &mut Transaction<'_, Postgres>, ids: &[TaskId]) -> Result<i32, DbError> {
-    if ids.is_empty() {
-        return Ok(0);
+    by: &str,
+    why: Option<&str>,
+) -> Result<Vec<Event>, DbError> {
+    let Locked { status: from, .. } = lock(tx, id).await?;
+    if !from.may_become(TaskStatus::Cancelled) {
+        return Err(DbError::WrongStatus { id, from, action: "cancelled" });
     }
-    let uuids: Vec<_> = ids.iter().map(|id| id.0).collect();
-    let found = sqlx::query!(
-        r#"select id as "id: TaskId", status as "status: TaskStatus" from governance_tasks
-        where id = any($1) order by id for share"#,
-        &uuids
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    let missing: Vec<_> = ids.iter().copied().filter(|id| found.iter().all(|row| row.id != *id)).collect();
-    if !missing.is_empty() {
-        return Err(DbError::UnknownDependencies(missing));
-    }
-    let open = found.iter().filter(|row| row.status != TaskStatus::Completed).count();
-    Ok(i32::try_from(open).unwrap_or(i32::MAX))
-}
-
-async fn insert(
-    tx: &mut Transaction<'_, Postgres>,
-    id: TaskId,
-    task: &NewTask,
-    treatment: &Treatment,
-    blocked_by: i32,
-    principal: &str,
-) -> Result<(), DbError> {
-    let draft = task.draft();
-    let Treatment { risk, risk_reasons, start_reason, policies: _ } = treatment;
     sqlx::query!(
-        "insert into governance_tasks (id, title, description, task_type, status, priority, acceptance_criteria,
-            assigned_worker, requires_approval, approval_reason, risk, payload, created_by, attempts_max, blocked_by,
-            risk_reasons, deadline_at)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+        "update governance_tasks set status = $2, completed_at = now() where id = $1",
         id as TaskId,
-        draft.title,
-        draft.description,
-        draft.task_type,
-        waiting_status(start_reason.is_some(), blocked_by) as TaskStatus,
-        draft.priority as Priority,
-        draft.acceptance_criteria,
-        draft.assigned_worker,
-        start_reason.is_some(),
-        start_reason.as_deref(),
-        *risk as Risk,
-        draft.payload,
-        principal,
-        i32::try_from(draft.attempts_max).unwrap_or(i32::MAX),
-        blocked_by,
-        json!(risk_reasons),
-        draft.deadline_at
+        TaskStatus::Cancelled as TaskStatus
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
-    Ok(())
+    end_attempts(&mut *tx, &[id.0], Ended::Cancelled.name()).await?;
+    let because = why.map(|why| format!(": {why}")).unwrap_or_default();
+    log(tx, id, "task_cancelled", format!("Task cancelled by {by}, was {from}{because}"), by).await?;
+    let mut details = json!({ "from": from });
+    if let Some(why) = why {
+        details["reason"] = json!(short(why));
+    }
+    let mut events = vec![Event::moved(EventKind::TaskCancelled, id, TaskStatus::Cancelled, by, details)];
+    events.extend(approvals::changed(tx, &[id.0]).await?);
+    Ok(events)
+}
+
+/// Retries a task within the caller's transaction.
+pub(super) async fn retry_in(
+    tx: &mut PgConnection,
+    id: TaskId,
+    by: &str,
+    approval_lifetime: Duration,
+) -> Result<(TaskSummary, Vec<Event>), DbError> {
+    let mut events = goals::before_retry(tx, id, by).await?;
+    let Locked { status: from, late, .. } = lock(tx, id).await?;
+    match from {
+        TaskStatus::Failed | TaskStatus::Cancelled | TaskStatus::DeadLetter => {}
+        TaskStatus::Pending
+        | TaskStatus::InProgress
+        | TaskStatus::WaitingApproval
+        | TaskStatus::Suspended
+        | TaskStatus::Completed => return Err(DbError::WrongStatus { id, from, action: "retried" }),
+    }
+    requeue(tx, id).await?;
+    // Ending a task does not settle an approval that was asked for, and one that was given is used up: the trigger
+    // says so in the row.
+    let Locked { risk, blocked_by, requires_approval, .. } = lock(tx, id).await?;
+    let to = waiting_status(requires_approval || risk.needs_start_approval(), blocked_by);
+    if to != TaskStatus::Pending {
+        // Two steps, because every ended task goes back through `pending`; nobody sees the first one.
+        sqlx::query!(
+            "update governance_tasks
+            set status = $2, requires_approval = requires_approval or $3, approval_reason = coalesce($4, approval_reason)
+            where id = $1",
+            id as TaskId,
+            to as TaskStatus,
+            risk.needs_start_approval(),
+            approval_reason(risk)
+        )
+        .execute(&mut *tx)
+        .await?;
+    }
+    if to == TaskStatus::WaitingApproval {
+        approvals::ask_start(tx, id, approval_lifetime).await?;
+    }
+    let lifted = if late { "; its deadline has passed and is lifted" } else { "" };
+    log(tx, id, "task_retried", format!("Task retried by {by}, was {from}, is {to}{lifted}"), by).await?;
+    let summary = summary(tx, id).await?;
+    let details = json!({ "from": from, "attempt": summary.attempt, "deadline_lifted": late });
+    events.push(Event::moved(EventKind::TaskRetried, id, summary.status, by, details));
+    events.extend(approvals::changed(tx, &[id.0]).await?);
+    Ok((summary, events))
 }
 
 /// Puts an ended task back to `pending` with the next attempt, without what the last claim and its end had set.
 /// An attempt that left a mutation unsettled goes on instead: only its own journal knows what to look for.
-async fn requeue(tx: &mut Transaction<'_, Postgres>, id: TaskId) -> Result<(), DbError> {
+async fn requeue(tx: &mut PgConnection, id: TaskId) -> Result<(), DbError> {
     sqlx::query!(
         "update governance_tasks
         set status = $2,
@@ -313,7 +226,7 @@ async fn requeue(tx: &mut Transaction<'_, Postgres>, id: TaskId) -> Result<(), D
         id as TaskId,
         TaskStatus::Pending as TaskStatus
     )
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -327,7 +240,7 @@ struct Locked {
     late: bool,
 }
 
-async fn lock(tx: &mut Transaction<'_, Postgres>, id: TaskId) -> Result<Locked, DbError> {
+async fn lock(tx: &mut PgConnection, id: TaskId) -> Result<Locked, DbError> {
     sqlx::query_as!(
         Locked,
         r#"select status as "status: TaskStatus", risk as "risk: Risk", blocked_by, requires_approval,
@@ -335,7 +248,7 @@ async fn lock(tx: &mut Transaction<'_, Postgres>, id: TaskId) -> Result<Locked, 
         from governance_tasks where id = $1 for update"#,
         id as TaskId
     )
-    .fetch_optional(&mut **tx)
+    .fetch_optional(&mut *tx)
     .await?
     .ok_or(DbError::UnknownTask(id))
 }
@@ -345,7 +258,8 @@ async fn summary(tx: &mut PgConnection, id: TaskId) -> Result<TaskSummary, DbErr
         TaskSummary,
         r#"select id as "id: TaskId", title, task_type, status as "status: TaskStatus",
             priority as "priority: Priority", risk as "risk: Risk", assigned_worker, attempt, attempts_max, blocked_by,
-            requires_approval, approval_reason, error_message, created_by, created_at, started_at, completed_at, deadline_at
+            requires_approval, approval_reason, error_message, created_by, created_at, started_at, completed_at, deadline_at,
+            goal_id as "goal: GoalId"
         from governance_tasks where id = $1"#,
         id as TaskId
     )
@@ -366,13 +280,7 @@ async fn content(tx: &mut PgConnection, id: TaskId) -> Result<TaskContent, DbErr
     .ok_or(DbError::UnknownTask(id))
 }
 
-async fn log(
-    tx: &mut Transaction<'_, Postgres>,
-    id: TaskId,
-    action: &str,
-    message: String,
-    principal: &str,
-) -> Result<(), DbError> {
+async fn log(tx: &mut PgConnection, id: TaskId, action: &str, message: String, principal: &str) -> Result<(), DbError> {
     let entry = LogEntry {
         task_id: Some(id),
         worker_id: None,

@@ -26,7 +26,10 @@ const SECRET_BYTES: usize = 32;
 pub const EXPIRES_DAYS_MAX: u32 = 3650;
 
 /// Names that stand for no person: of the host itself, and of whoever writes rows by hand.
-const RESERVED: &[&str] = &[Event::HOST, "sql"];
+const RESERVED: &[&str] = &[Event::HOST, "sql", MADE_ON_DATABASE];
+
+/// Who made a token, where somebody made it on the database itself. That is nobody who approves.
+pub(super) const MADE_ON_DATABASE: &str = "database";
 
 /// What a token's bearer may do; see `http::allows`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema, clap::ValueEnum)]
@@ -57,6 +60,8 @@ pub struct TokenView {
     pub id: Uuid,
     pub principal: String,
     pub role: TokenRole,
+    /// Who made it; `database` where it was made there, absent where that is not known.
+    pub created_by: Option<String>,
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339::option")]
@@ -73,6 +78,32 @@ pub struct TokenView {
 pub struct Principal {
     pub name: String,
     pub role: TokenRole,
+    pub token: Uuid,
+}
+
+/// Who makes a token.
+#[derive(Clone, Copy, Debug)]
+pub enum Maker<'a> {
+    /// Somebody who has the database; stands under this name in the logs.
+    Database(&'a str),
+    /// The bearer of a token.
+    Bearer(&'a Principal),
+}
+
+impl<'a> Maker<'a> {
+    fn actor(self) -> &'a str {
+        match self {
+            Self::Database(name) => name,
+            Self::Bearer(principal) => &principal.name,
+        }
+    }
+
+    fn stored(self) -> (&'a str, Option<Uuid>) {
+        match self {
+            Self::Database(_) => (MADE_ON_DATABASE, None),
+            Self::Bearer(principal) => (&principal.name, Some(principal.token)),
+        }
+    }
 }
 
 /// A token's place in the list, newest first.
@@ -115,14 +146,16 @@ impl Db {
         Ok(count)
     }
 
-    /// Makes a token in the name of `by`. Its secret is in the answer and nowhere else.
+    /// Makes a token. Its secret is in the answer and nowhere else.
     pub async fn create_token(
         &self,
         principal: &str,
         role: TokenRole,
         expires_days: Option<u32>,
-        by: &str,
+        maker: Maker<'_>,
     ) -> Result<(TokenView, SecretString), DbError> {
+        let by = maker.actor();
+        let (created_by, created_with) = maker.stored();
         if RESERVED.iter().any(|reserved| principal.eq_ignore_ascii_case(reserved)) {
             return Err(DbError::ReservedPrincipal(principal.to_owned()));
         }
@@ -132,12 +165,16 @@ impl Db {
         let mut tx = self.begin_audited().await?;
         let token = sqlx::query_as!(
             TokenView,
-            r#"insert into api_tokens (principal, role, secret_sha256, expires_at) values ($1, $2, $3, $4)
-            returning id, principal, role as "role: TokenRole", created_at, expires_at, revoked_at, last_used_at"#,
+            r#"insert into api_tokens (principal, role, secret_sha256, expires_at, created_by, created_with)
+            values ($1, $2, $3, $4, $5, $6)
+            returning id, principal, role as "role: TokenRole", created_by, created_at, expires_at, revoked_at,
+                last_used_at"#,
             principal,
             role as TokenRole,
             digest(secret.expose_secret()),
-            expires_at
+            expires_at,
+            created_by,
+            created_with
         )
         .fetch_one(&mut **tx)
         .await?;
@@ -174,14 +211,14 @@ impl Db {
             .execute(&self.pool)
             .await?;
         }
-        Ok(Some(Principal { name: token.principal, role: token.role }))
+        Ok(Some(Principal { name: token.principal, role: token.role, token: token.id }))
     }
 
     /// Tokens, newest first, revoked and expired ones too.
     pub async fn list_tokens(&self, after: TokenCursor, limit: u32) -> Result<Vec<TokenView>, DbError> {
         let tokens = sqlx::query_as!(
             TokenView,
-            r#"select id, principal, role as "role: TokenRole", created_at, expires_at, revoked_at, last_used_at
+            r#"select id, principal, role as "role: TokenRole", created_by, created_at, expires_at, revoked_at, last_used_at
             from api_tokens where (created_at, id) < ($1::timestamptz, $2::uuid)
             order by created_at desc, id desc limit $3"#,
             after.created_at,
@@ -215,7 +252,8 @@ impl Db {
         let token = sqlx::query_as!(
             TokenView,
             r#"update api_tokens set revoked_at = coalesce(revoked_at, now()) where id = $1
-            returning id, principal, role as "role: TokenRole", created_at, expires_at, revoked_at, last_used_at"#,
+            returning id, principal, role as "role: TokenRole", created_by, created_at, expires_at, revoked_at,
+                last_used_at"#,
             id
         )
         .fetch_optional(&mut **tx)

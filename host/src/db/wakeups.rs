@@ -16,11 +16,12 @@ const CHANNEL: &str = "juggernaut_wake";
 pub struct Wake {
     here: watch::Sender<()>,
     elsewhere: watch::Sender<()>,
+    claims: watch::Sender<()>,
 }
 
 impl Default for Wake {
     fn default() -> Self {
-        Self { here: watch::channel(()).0, elsewhere: watch::channel(()).0 }
+        Self { here: watch::channel(()).0, elsewhere: watch::channel(()).0, claims: watch::channel(()).0 }
     }
 }
 
@@ -36,6 +37,16 @@ impl Wake {
         self.elsewhere.send_replace(());
     }
 
+    /// Has this host look at once whether its claims still stand: somebody ended a task. Other hosts look twice a second.
+    pub fn look_at_claims(&self) {
+        self.claims.send_replace(());
+    }
+
+    /// For who looks after the claims of this host.
+    pub fn claims_to_look_at(&self) -> watch::Receiver<()> {
+        self.claims.subscribe()
+    }
+
     /// For a worker.
     pub fn woken(&self) -> watch::Receiver<()> {
         self.here.subscribe()
@@ -47,13 +58,14 @@ impl Wake {
     }
 }
 
-/// Messages as they come in.
+/// Messages as they come in, over a connection that is made again when it is lost.
 #[derive(Debug)]
 pub struct WakeMessages(PgListener);
 
 impl WakeMessages {
+    /// Returns when there may be something to claim: at a message, and after a loss, which may have cost some.
     pub async fn next(&mut self) -> Result<(), DbError> {
-        self.0.recv().await?;
+        self.0.try_recv().await?;
         Ok(())
     }
 }

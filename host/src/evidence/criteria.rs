@@ -1,6 +1,6 @@
 //! Acceptance criteria, one by one: verified where the host can see it, attested where only the role can.
 
-use super::observed::{canonical, newest_fetch, step_at};
+use super::observed::{OBSERVING, canonical, newest_fetch, observes, step_at};
 use super::{Answered, CriterionVerdict, Details, Refusal, World, refuse};
 use crate::github::CheckRun;
 use crate::task::{Claim, Criterion, Task};
@@ -23,20 +23,11 @@ pub(super) fn answer(
         let text = criterion.describe();
         let mut steps = answered_steps(claim, world, number, &text)?;
         let refused = |reason: String| Refusal(format!("criterion {number}: {reason}"));
-        let answered = match criterion {
-            Criterion::FreeText { .. } => Answered::Attested,
-            Criterion::Merged => merged(details).map_err(refused)?,
-            Criterion::FileContains { path, text } => {
-                file_contains(files.next().and_then(Option::as_deref), path, text).map_err(refused)?
-            }
-            Criterion::CheckGreen { name } => check_green(details, world, name).map_err(refused)?,
-            Criterion::TestsPass { suite } => tests_pass(details, suite.as_deref()).map_err(refused)?,
-            Criterion::ChecksPass => checks_pass(details).map_err(refused)?,
-            Criterion::HttpStatus { url, status } => {
-                steps.push(http_status(world, url, *status).map_err(refused)?);
-                Answered::Verified
-            }
-        };
+        let (answered, step) = look(criterion, &mut files, details, world).map_err(refused)?;
+        if answered == Answered::Attested {
+            attested(world, &steps).map_err(refused)?;
+        }
+        steps.extend(step);
         steps.sort_unstable();
         steps.dedup();
         verdicts.push(CriterionVerdict { number, kind: criterion.kind().to_owned(), text, answered, steps });
@@ -44,10 +35,69 @@ pub(super) fn answer(
     Ok(verdicts)
 }
 
+/// What the host sees of a criterion, and the step that shows it where that is one.
+fn look<'w>(
+    criterion: &Criterion,
+    files: &mut impl Iterator<Item = &'w Option<String>>,
+    details: &Details,
+    world: &World,
+) -> Result<(Answered, Option<u32>), String> {
+    let answered = match criterion {
+        Criterion::FreeText { .. } => Answered::Attested,
+        Criterion::Merged => merged(details)?,
+        Criterion::FileContains { path, text } => file_contains(files.next().and_then(Option::as_deref), path, text)?,
+        Criterion::CheckGreen { name } => check_green(details, world, name)?,
+        Criterion::TestsPass { suite } => tests_pass(details, suite.as_deref())?,
+        Criterion::ChecksPass => checks_pass(details)?,
+        Criterion::HttpStatus { url, status } => {
+            return Ok((Answered::Verified, Some(http_status(world, url, *status)?)));
+        }
+    };
+    Ok((answered, None))
+}
+
+/// What of the criteria is not met any more, or is not what was answered.
+pub(super) fn unmet(
+    criteria: &[Criterion],
+    answered: &[CriterionVerdict],
+    details: &Details,
+    world: &World,
+) -> Vec<String> {
+    if criteria.len() != answered.len() {
+        return vec![format!("the task has {} criteria, and its evidence answers {}", criteria.len(), answered.len())];
+    }
+    let mut files = world.files.iter();
+    let mut problems = Vec::new();
+    for (criterion, answered) in criteria.iter().zip(answered) {
+        let (number, text) = (answered.number, criterion.describe());
+        if text != answered.text {
+            problems.push(format!("criterion {number} is {text:?}, and {:?} was answered", answered.text));
+        }
+        problems
+            .extend(look(criterion, &mut files, details, world).err().map(|why| format!("criterion {number}: {why}")));
+    }
+    problems
+}
+
+/// For the role's word at least one step that saw or changed something: that time went by shows nothing.
+fn attested(world: &World, steps: &[u32]) -> Result<(), String> {
+    if steps.iter().filter_map(|step| step_at(&world.steps, *step)).any(observes) {
+        return Ok(());
+    }
+    Err(format!("none of the steps that it names saw or changed anything; name a call of {}", OBSERVING.join(", ")))
+}
+
 fn merged(details: &Details) -> Result<Answered, String> {
     match details {
         Details::MergedPullRequest(_) => Ok(Answered::Verified),
-        Details::TestResults(_) | Details::VerificationReport(_) | Details::CitedSummary(_) | Details::Document(_) => {
+        Details::TestResults(_)
+        | Details::VerificationReport(_)
+        | Details::CitedSummary(_)
+        | Details::Document(_)
+        | Details::TasksCreated(_)
+        | Details::ReportStored(_)
+        | Details::AlertsEvaluated(_)
+        | Details::RecommendationFiled(_) => {
             Err("only a merged pull request shows that it is merged, and this task's evidence is none".to_owned())
         }
     }
@@ -65,7 +115,13 @@ fn check_green(details: &Details, world: &World, name: &str) -> Result<Answered,
     let (found, place) = match details {
         Details::MergedPullRequest(_) => (world.checks.iter().find(|check| check.name == name), "the merged head"),
         Details::TestResults(tests) => (tests.check_run(world, name), "the suites of the evidence"),
-        Details::VerificationReport(_) | Details::CitedSummary(_) | Details::Document(_) => {
+        Details::VerificationReport(_)
+        | Details::CitedSummary(_)
+        | Details::Document(_)
+        | Details::TasksCreated(_)
+        | Details::ReportStored(_)
+        | Details::AlertsEvaluated(_)
+        | Details::RecommendationFiled(_) => {
             return Err("only merged-pull-request and test-results evidence show check runs".to_owned());
         }
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Accepted, Answered, CriterionVerdict, Details, Refusal, StepRef, VerdictMark, Verified, World, criteria, document,
-    merge, refuse, research, tests_run, verification,
+    merge, records, refuse, research, tests_run, verification,
 };
 use crate::task::{Claim, EvidenceKind, Proof, REASON_BYTES_MAX, Risk, SUMMARY_BYTES_MAX, Task};
 
@@ -68,16 +68,22 @@ fn judge_kind(task: &Task, claim: &Claim, world: &World) -> Result<(Details, BTr
             let (evidence, steps) = document::judge(claimed, world)?;
             Ok((Details::Document(evidence), steps))
         }
-        (
-            EvidenceKind::TasksCreated
-            | EvidenceKind::ReportStored
-            | EvidenceKind::AlertsEvaluated
-            | EvidenceKind::RecommendationFiled,
-            _,
-        ) => refuse(format!(
-            "this host can not verify `{}`, which a `{}` task needs, and accepts nothing unverified",
-            task.evidence_kind, task.task_type
-        )),
+        (EvidenceKind::TasksCreated, Some(Proof::TasksCreated(children))) => {
+            let (evidence, steps) = records::goal(children, &world.steps)?;
+            Ok((Details::TasksCreated(evidence), steps))
+        }
+        (EvidenceKind::ReportStored, Some(Proof::ReportStored { id, sha256 })) => {
+            let (evidence, steps) = records::report(id, sha256, &world.steps)?;
+            Ok((Details::ReportStored(evidence), steps))
+        }
+        (EvidenceKind::AlertsEvaluated, Some(Proof::AlertsEvaluated { measurements, raised })) => {
+            let (evidence, steps) = records::alerts(measurements, raised, &world.steps)?;
+            Ok((Details::AlertsEvaluated(evidence), steps))
+        }
+        (EvidenceKind::RecommendationFiled, Some(Proof::RecommendationFiled(id))) => {
+            let (evidence, steps) = records::recommendation(id, &world.steps)?;
+            Ok((Details::RecommendationFiled(evidence), steps))
+        }
         (_, None) => {
             let said: String = claim.summary.chars().take(QUOTED_CHARS_MAX).collect();
             refuse(format!("{said:?} is prose. {}", wanted(task)))
@@ -110,10 +116,19 @@ fn wanted(task: &Task) -> String {
         EvidenceKind::Document => {
             ("document", "name the URL that answers, or repository, path, reference and SHA-256 of the file".to_owned())
         }
-        EvidenceKind::TasksCreated
-        | EvidenceKind::ReportStored
-        | EvidenceKind::AlertsEvaluated
-        | EvidenceKind::RecommendationFiled => (task.evidence_kind.as_str(), "this host verifies none".to_owned()),
+        EvidenceKind::TasksCreated => {
+            ("tasks-created", "close the goal with goals.complete, and name the tasks that it was closed by".to_owned())
+        }
+        EvidenceKind::ReportStored => {
+            ("report-stored", "store a report with reports.store, and name its id and SHA-256".to_owned())
+        }
+        EvidenceKind::AlertsEvaluated => (
+            "alerts-evaluated",
+            "name the steps that looked at the workers and measured, and every alert that was raised".to_owned(),
+        ),
+        EvidenceKind::RecommendationFiled => {
+            ("recommendation-filed", "file one with recommendations.file, and name its id".to_owned())
+        }
     };
     format!("A `{}` task is completed only by `{name}` evidence: {what}", task.task_type)
 }
@@ -125,6 +140,10 @@ fn name_of(proof: &Proof) -> &'static str {
         Proof::VerificationReport(_) => "verification-report",
         Proof::CitedSummary(_) => "cited-summary",
         Proof::Document(_) => "document",
+        Proof::TasksCreated(_) => "tasks-created",
+        Proof::ReportStored { .. } => "report-stored",
+        Proof::AlertsEvaluated { .. } => "alerts-evaluated",
+        Proof::RecommendationFiled(_) => "recommendation-filed",
     }
 }
 

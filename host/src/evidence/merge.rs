@@ -45,7 +45,7 @@ pub(super) fn judge(
     }
     let merge = world.steps.iter().find(|step| merges(step, repository, number));
     let mut steps: BTreeSet<u32> = merge.map(|step| step.position).into_iter().collect();
-    steps.extend(world.steps.iter().filter(|step| shows(step, number)).map(|step| step.position));
+    steps.extend(world.steps.iter().filter(|step| shows(step, repository, number)).map(|step| step.position));
     let evidence = MergeEvidence {
         repository: repository.clone(),
         pull_request: pull_request.clone(),
@@ -93,12 +93,14 @@ fn merges(step: &Step, repository: &Repository, number: u64) -> bool {
         && step.arguments.get("number").and_then(Value::as_u64) == Some(number)
 }
 
-/// A step that answered with the pull request.
-fn shows(step: &Step, number: u64) -> bool {
-    step.outcome.as_ref().and_then(|outcome| outcome.ok()).is_some_and(|answer| {
-        let is_it = |value: &Value| value.get("number").and_then(Value::as_u64) == Some(number);
-        is_it(answer) || answer.as_array().is_some_and(|items| items.iter().any(is_it))
-    })
+/// A call to GitHub that answered with the pull request of this repository.
+fn shows(step: &Step, repository: &Repository, number: u64) -> bool {
+    step.interface.starts_with("github-")
+        && step.arguments.get("repository").and_then(Value::as_str) == Some(&repository.to_string())
+        && step.outcome.as_ref().and_then(|outcome| outcome.ok()).is_some_and(|answer| {
+            let is_it = |value: &Value| value.get("number").and_then(Value::as_u64) == Some(number);
+            is_it(answer) || answer.as_array().is_some_and(|items| items.iter().any(is_it))
+        })
 }
 
 fn committed_files(steps: &[Step]) -> Vec<String> {

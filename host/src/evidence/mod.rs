@@ -5,20 +5,25 @@
 
 mod criteria;
 mod document;
+mod goal;
 mod judge;
 mod junit;
 mod merge;
 mod observed;
 mod recheck;
+mod records;
 mod report;
 mod research;
 mod tests_run;
 mod verification;
 
 pub use document::{DocumentEvidence, DocumentPlace};
+pub use goal::{GoalCriterion, judge_goal};
 pub use judge::judge;
 pub use merge::MergeEvidence;
+pub use observed::hosts_of;
 pub use recheck::{Holding, WorldNow, recheck};
+pub use records::{EvaluatedAlerts, FiledRecommendation, GoalEvidence, StoredReport};
 pub use report::text;
 pub use research::{CitationEvidence, Source};
 pub use tests_run::{SuiteFrom, TestEvidence, TestSuite};
@@ -131,6 +136,10 @@ pub enum Details {
     VerificationReport(ReportEvidence),
     CitedSummary(CitationEvidence),
     Document(DocumentEvidence),
+    TasksCreated(GoalEvidence),
+    ReportStored(StoredReport),
+    AlertsEvaluated(EvaluatedAlerts),
+    RecommendationFiled(FiledRecommendation),
 }
 
 /// Marks verified evidence.

@@ -1,5 +1,7 @@
 //! What a step of the journal shows: the content that the host fetched or read, and when.
 
+use std::collections::BTreeSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
@@ -12,7 +14,7 @@ use crate::repo::Repository;
 use crate::web::WebTarget;
 
 /// Interfaces whose recorded results are observations of the world.
-const OBSERVING: &[&str] = &["github-read", "github-write", "github-merge", "http-fetch"];
+pub(super) const OBSERVING: &[&str] = &["github-read", "github-write", "github-merge", "http-fetch"];
 
 /// Content that the host received in a step.
 #[derive(Debug)]
@@ -61,6 +63,11 @@ impl Origin {
     }
 }
 
+/// Whether a step saw something of the world, or changed it.
+pub(super) fn observes(step: &Step) -> bool {
+    OBSERVING.contains(&step.interface.as_str())
+}
+
 /// The done step at that position. Positions count from 0 without gaps.
 pub(super) fn step_at(steps: &[Step], position: u32) -> Option<&Step> {
     steps.get(position as usize).filter(|step| step.position == position && step.outcome.is_some())
@@ -71,7 +78,7 @@ pub(super) fn observation<'a>(steps: &'a [Step], position: u32, what: &str) -> R
     let Some(step) = step_at(steps, position) else {
         return refuse(format!("{what} names step {position}, which this attempt's journal has not"));
     };
-    if !OBSERVING.contains(&step.interface.as_str()) {
+    if !observes(step) {
         return refuse(format!(
             "{what} names step {position}, {}.{}, which observes nothing; name a call of {}",
             step.interface,
@@ -120,6 +127,17 @@ fn content_of(step: &Step) -> Result<Content, String> {
         Origin::File { repository: part("repository")?, path: part("path")?, reference: part("reference")? }
     };
     Ok(Content { sha256: hex::encode(Sha256::digest(&body)), body, at: outcome.at, origin })
+}
+
+/// Hosts that a fetch met, redirects included.
+pub fn hosts_of(steps: &[Step], position: u32) -> BTreeSet<String> {
+    let Some(Ok(Content { origin: Origin::Web { url, redirected_from, .. }, .. })) =
+        step_at(steps, position).map(content_of)
+    else {
+        return BTreeSet::new();
+    };
+    let host = |url: &String| WebTarget::parse(url).ok().map(|target| target.host().to_owned());
+    std::iter::once(&url).chain(&redirected_from).filter_map(host).collect()
 }
 
 /// The newest fetch of a URL that was answered: its position and status.

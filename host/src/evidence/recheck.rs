@@ -1,21 +1,24 @@
 //! Whether evidence that was accepted once still holds.
 
 use super::observed::content;
-use super::tests_run::{counted, recount};
+use super::tests_run::{changed_since, counted, recount};
 use super::verification::look;
-use super::{Details, DocumentPlace, SeenDocument, StepRef, Verified};
+use super::{
+    Details, DocumentPlace, EvaluatedAlerts, FiledRecommendation, GoalEvidence, StepRef, StoredReport, Verified, World,
+    criteria, records,
+};
 use crate::github::{PullRequest, PullRequestState};
 use crate::journal::Step;
+use crate::task::Criterion;
 
 /// What the world shows now of what completed tasks stand on.
 #[derive(Debug, Clone, Default)]
 pub struct WorldNow {
-    pub pull_request: Option<PullRequest>,
+    /// What was asked for when the claim was judged, asked for again. The journal is that of the attempt that completed the
+    /// task.
+    pub world: World,
     /// Whether the base branch still holds the merge.
     pub merge_in_base: bool,
-    pub document: Option<SeenDocument>,
-    /// The journal of the attempt that completed the task.
-    pub steps: Vec<Step>,
 }
 
 /// What came of looking again.
@@ -29,14 +32,17 @@ pub enum Holding {
 }
 
 /// Compares stored evidence with the world. Never [`Holding::NotAnswered`]: whoever asks the world knows that.
-pub fn recheck(verified: &Verified, now: &WorldNow) -> Holding {
-    let Verified { verdict: _, details, criteria: _, steps, summary: _ } = verified;
-    let mut problems = missing_steps(steps, &now.steps);
+pub fn recheck(verified: &Verified, criteria: &[Criterion], now: &WorldNow) -> Holding {
+    let Verified { verdict: _, details, criteria: answered, steps, summary: _ } = verified;
+    let WorldNow { world, merge_in_base: _ } = now;
+    let mut problems = missing_steps(steps, &world.steps);
+    problems.extend(criteria::unmet(criteria, answered, details, world));
     match details {
         Details::MergedPullRequest(stored) => problems.extend(merge_problem(&stored.pull_request, now)),
         Details::TestResults(tests) => {
             for suite in &tests.suites {
-                match recount(suite, &now.steps) {
+                problems.extend(changed_since(suite, world));
+                match recount(suite, &world.steps) {
                     Ok(counts) if counts == suite.counts => {}
                     Ok(counts) => problems.push(format!(
                         "suite {:?} had {}, and the journal shows {}",
@@ -50,7 +56,7 @@ pub fn recheck(verified: &Verified, now: &WorldNow) -> Holding {
         }
         Details::VerificationReport(report) => {
             for check in &report.checks {
-                match look(&check.name, check.step, &check.observation, &now.steps) {
+                match look(&check.name, check.step, &check.observation, &world.steps) {
                     Ok(found) if found == check.actual && check.passed == (found == check.expected) => {}
                     Ok(found) => problems.push(format!(
                         "check {:?} had found {:?}, and the journal shows {found:?}",
@@ -62,22 +68,37 @@ pub fn recheck(verified: &Verified, now: &WorldNow) -> Holding {
         }
         Details::CitedSummary(citations) => {
             for source in &citations.sources {
-                problems.extend(changed_body(source.step, &source.sha256, &now.steps));
+                problems.extend(changed_body(source.step, &source.sha256, &world.steps));
             }
         }
-        Details::Document(stored) => match &stored.document {
-            DocumentPlace::Url { url: _, step } => problems.extend(changed_body(*step, &stored.sha256, &now.steps)),
-            DocumentPlace::File { repository, path, reference } => {
-                let place = format!("{path} at {reference} in {repository}");
-                match &now.document {
-                    None => problems.push(format!("{place} is gone")),
-                    Some(seen) if seen.sha256 != stored.sha256 => {
-                        problems.push(format!("{place} had the SHA-256 {}, and has {}", stored.sha256, seen.sha256));
-                    }
-                    Some(_) => {}
+        Details::TasksCreated(GoalEvidence { children, .. }) => {
+            problems.extend(records::goal(children, &world.steps).err().map(|refusal| refusal.0));
+        }
+        Details::ReportStored(StoredReport { id, sha256, .. }) => {
+            problems.extend(records::report(id, sha256, &world.steps).err().map(|refusal| refusal.0));
+        }
+        Details::AlertsEvaluated(EvaluatedAlerts { measurements, raised }) => {
+            problems.extend(records::alerts(measurements, raised, &world.steps).err().map(|refusal| refusal.0));
+        }
+        Details::RecommendationFiled(FiledRecommendation { id, .. }) => {
+            problems.extend(records::recommendation(id, &world.steps).err().map(|refusal| refusal.0));
+        }
+        Details::Document(stored) => {
+            let place = match &stored.document {
+                DocumentPlace::Url { url, step } => {
+                    problems.extend(changed_body(*step, &stored.sha256, &world.steps));
+                    url.clone()
                 }
+                DocumentPlace::File { repository, path, reference } => format!("{path} at {reference} in {repository}"),
+            };
+            match &world.document {
+                None => problems.push(format!("{place} is gone")),
+                Some(seen) if seen.sha256 != stored.sha256 => {
+                    problems.push(format!("{place} had the SHA-256 {}, and has {}", stored.sha256, seen.sha256));
+                }
+                Some(_) => {}
             }
-        },
+        }
     }
     if problems.is_empty() { Holding::Holds } else { Holding::Broken(problems) }
 }
@@ -93,7 +114,7 @@ fn missing_steps(named: &[StepRef], journal: &[Step]) -> Vec<String> {
 
 fn merge_problem(stored: &PullRequest, now: &WorldNow) -> Option<String> {
     let number = stored.number;
-    let Some(pull_request) = &now.pull_request else {
+    let Some(pull_request) = &now.world.pull_request else {
         return Some(format!("GitHub shows no pull request #{number}"));
     };
     if pull_request.state != PullRequestState::Merged {

@@ -4,8 +4,9 @@
 //! characters made visible, so that it can not pass for the host's own word.
 
 use super::{
-    Answered, CheckedFact, CitationEvidence, Details, DocumentEvidence, DocumentPlace, MergeEvidence, ReportEvidence,
-    SuiteFrom, TestEvidence, TestSuite, Verified, tests_run::counted,
+    Answered, CheckedFact, CitationEvidence, Details, DocumentEvidence, DocumentPlace, EvaluatedAlerts,
+    FiledRecommendation, GoalEvidence, MergeEvidence, ReportEvidence, StoredReport, SuiteFrom, TestEvidence, TestSuite,
+    Verified, tests_run::counted,
 };
 use crate::repo::is_invisible;
 use crate::task::Observation;
@@ -22,6 +23,14 @@ pub fn text(verified: &Verified) -> String {
         Details::VerificationReport(report) => report_lines(report),
         Details::CitedSummary(citations) => citation_lines(citations),
         Details::Document(document) => document_lines(document),
+        Details::TasksCreated(goal) => goal_lines(goal),
+        Details::ReportStored(StoredReport { id, sha256, step }) => {
+            vec![format!("Report {id} stored, sha256:{sha256} (step {step})")]
+        }
+        Details::AlertsEvaluated(evaluated) => alert_lines(evaluated),
+        Details::RecommendationFiled(FiledRecommendation { id, step }) => {
+            vec![format!("Recommendation {id} filed; it takes effect if a person approves it (step {step})")]
+        }
     };
     for criterion in criteria {
         let steps = criterion.steps.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
@@ -121,6 +130,21 @@ fn document_lines(evidence: &DocumentEvidence) -> Vec<String> {
         }
     };
     vec![format!("Document: {place}"), format!("- sha256:{sha256}, {bytes} bytes")]
+}
+
+fn goal_lines(evidence: &GoalEvidence) -> Vec<String> {
+    let GoalEvidence { goal, children, step } = evidence;
+    let mut lines =
+        vec![format!("Goal {goal} completed by {} tasks with verified evidence (step {step})", children.len())];
+    lines.extend(children.iter().map(|child| format!("- Task {}", visible(child))));
+    lines
+}
+
+fn alert_lines(evidence: &EvaluatedAlerts) -> Vec<String> {
+    let EvaluatedAlerts { measurements, raised } = evidence;
+    let mut lines = vec![format!("{} measurements evaluated, {} alerts raised", measurements.len(), raised.len())];
+    lines.extend(raised.iter().map(|alert| format!("- Alert {}", visible(alert))));
+    lines
 }
 
 fn shortened(text: &str) -> String {

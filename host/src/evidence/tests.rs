@@ -28,6 +28,7 @@ fn task(criteria: Vec<Criterion>) -> Task {
         attempt: Attempt(1),
         attempts_max: 3,
         last_error: None,
+        goal: None,
     }
 }
 
@@ -128,6 +129,32 @@ fn what_github_says_counts() {
     refused(&task, &claim(), &World { steps: vec![], ..world(&task) }, "no step of this attempt's journal");
     let other = Proof::MergedPullRequest { repository: Ok(Repository::parse("demo/other").unwrap()), number: 7 };
     refused(&task, &Claim { proof: Some(other), ..claim() }, &world(&task), "not the task's repository");
+}
+
+#[test]
+fn only_github_shows_a_pull_request_and_of_the_same_repository() {
+    let task = task(vec![]);
+    let of = |interface: &str, repository: &str| {
+        let answer = json!({"ok": [{"number": 7}]});
+        World { steps: vec![step(0, interface, json!({"repository": repository}), answer)], ..world(&task) }
+    };
+    let verified = accepted(&task, &claim(), &of("github-read", "demo/sample"));
+    assert_eq!(verified.steps, vec![StepRef { attempt: Attempt(1), position: 0 }]);
+    for (interface, repository) in [("http-fetch", "demo/sample"), ("timer", ""), ("github-read", "demo/other")] {
+        refused(&task, &claim(), &of(interface, repository), "no step of this attempt's journal");
+    }
+}
+
+#[test]
+fn free_text_is_answered_with_a_step_that_saw_or_changed_something() {
+    let task = task(vec![Criterion::FreeText { text: "reads well".to_owned() }]);
+    let mut world = world(&task);
+    world.steps.push(step(2, "timer", json!({}), json!({"ok": null})));
+    world.steps.push(step(3, "task", json!({}), json!({"ok": null})));
+    let answered = |steps: Vec<u32>| Claim { answers: vec![Answer { criterion: 0, steps }], ..claim() };
+    refused(&task, &answered(vec![2]), &world, "none of the steps that it names saw or changed anything");
+    refused(&task, &answered(vec![2, 3]), &world, "name a call of github-read");
+    assert_eq!(accepted(&task, &answered(vec![1, 2]), &world).criteria[0].answered, Answered::Attested);
 }
 
 #[test]

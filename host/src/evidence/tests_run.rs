@@ -110,6 +110,25 @@ pub(super) fn recount(suite: &TestSuite, steps: &[Step]) -> Result<TestCounts, R
     }
 }
 
+/// Whether the world shows another end of a stored check run than was counted.
+pub(super) fn changed_since(suite: &TestSuite, world: &World) -> Option<String> {
+    let SuiteFrom::CheckRun { repository, sha, name, step: _ } = &suite.source else { return None };
+    let now = world.suites.get(&(repository.clone(), sha.clone()));
+    let Some(run) = now.and_then(|runs| runs.iter().find(|run| run.name == *name)) else {
+        return Some(format!("GitHub shows no check run {name:?} on {sha} in {repository}"));
+    };
+    match by_conclusion(&suite.name, run) {
+        Ok(counts) if counts == suite.counts => None,
+        Ok(counts) => Some(format!(
+            "suite {:?} had {}, and GitHub shows {} for check {name:?}",
+            suite.name,
+            counted(suite.counts),
+            counted(counts)
+        )),
+        Err(refusal) => Some(refusal.0),
+    }
+}
+
 fn of_check_run(
     suite: &str,
     repository: &Result<Repository, String>,

@@ -58,7 +58,12 @@ fn open_pull_request() -> Granted<OpenPullRequest> {
 }
 
 fn merge() -> Granted<MergePullRequest> {
-    Granted::for_tests(MergePullRequest { repository: repository(), number: 7, head_sha: sha('b') })
+    Granted::for_tests(MergePullRequest {
+        repository: repository(),
+        number: 7,
+        head_sha: sha('b'),
+        message: "t: A title (#7)\n\nA body\n\nof two parts".to_owned(),
+    })
 }
 
 fn ref_json() -> Value {

@@ -256,9 +256,17 @@ pub(super) struct NewPullRequest<'a> {
 }
 
 #[derive(Debug, Serialize)]
+pub(super) struct ClosedPullRequest {
+    pub(super) state: &'static str,
+}
+
+#[derive(Debug, Serialize)]
 pub(super) struct MergeRequest<'a> {
     pub(super) merge_method: &'static str,
     pub(super) sha: &'a Sha,
+    pub(super) commit_title: &'a str,
+    /// Without one GitHub would write its own.
+    pub(super) commit_message: &'a str,
 }
 
 #[derive(Debug, Deserialize)]

@@ -11,9 +11,11 @@ use super::GitHub;
 use super::error::GitHubError;
 use super::read::{CONTENTS_BODY_BYTES_MAX, FILE_BYTES_MAX};
 use super::types::{CommittedFile, Merged, PullRequest};
-use super::wire::{MergeRequest, MergeResult, NewContent, NewPullRequest, NewRef, WirePullRequest, WrittenContent};
+use super::wire::{
+    ClosedPullRequest, MergeRequest, MergeResult, NewContent, NewPullRequest, NewRef, WirePullRequest, WrittenContent,
+};
 use crate::policy::Granted;
-use crate::policy::action::{CreateBranch, MergePullRequest, OpenPullRequest, PutFile};
+use crate::policy::action::{ClosePullRequest, CreateBranch, MergePullRequest, OpenPullRequest, PutFile};
 
 impl GitHub {
     pub async fn create_branch(&self, grant: Granted<CreateBranch>) -> Result<(), GitHubError> {
@@ -55,12 +57,21 @@ impl GitHub {
         PullRequest::try_from(wire).map_err(|error| call.unknown(error.to_string()))
     }
 
+    pub async fn close_pull_request(&self, grant: Granted<ClosePullRequest>) -> Result<(), GitHubError> {
+        let ClosePullRequest { repository, number } = grant.into_action();
+        let url = self.repo_url(&repository, ["pulls", &number.to_string()]);
+        let body = ClosedPullRequest { state: "closed" };
+        let _closed: IgnoredAny = self.transport.mutate(Method::PATCH, url, &body, CONTENTS_BODY_BYTES_MAX).await?;
+        Ok(())
+    }
+
     /// Squash-merges exactly the commit that was judged; a head that moved on is a `Conflict`.
     pub async fn merge(&self, grant: Granted<MergePullRequest>) -> Result<Merged, GitHubError> {
-        let MergePullRequest { repository, number, head_sha } = grant.into_action();
+        let MergePullRequest { repository, number, head_sha, message } = grant.into_action();
         let url = self.repo_url(&repository, ["pulls", &number.to_string(), "merge"]);
         let call = self.transport.call(&Method::PUT, &url);
-        let body = MergeRequest { merge_method: "squash", sha: &head_sha };
+        let (commit_title, commit_message) = message.split_once("\n\n").unwrap_or((&message, ""));
+        let body = MergeRequest { merge_method: "squash", sha: &head_sha, commit_title, commit_message };
         let result: MergeResult = self.transport.mutate(Method::PUT, url, &body, CONTENTS_BODY_BYTES_MAX).await?;
         if result.merged { Ok(Merged { sha: result.sha }) } else { Err(call.conflict("it was not merged")) }
     }

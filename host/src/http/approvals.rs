@@ -102,8 +102,8 @@ fn checked(note: String) -> Result<String, Problem> {
 
 /// Approve
 ///
-/// Once, by somebody who did not create the task; at critical risk by somebody who approved nothing else of it. The
-/// task goes on with exactly what was shown.
+/// Once, by somebody who did not create the task; at critical risk by somebody who approved nothing else of it. Whoever
+/// had a token made counts as its bearer. The task goes on with exactly what was shown.
 #[utoipa::path(post, path = "/approvals/{id}/approve", tag = "approvals", request_body = Approval,
     params(("id" = ApprovalId, Path, description = "The approval's id")),
     responses((status = 200, description = "The approval", body = ApprovalDetail)))]
@@ -114,7 +114,7 @@ pub(super) async fn approve(
     ApiJson(Approval { note }): ApiJson<Approval>,
 ) -> Result<Json<ApprovalDetail>, Problem> {
     let note = note.map(checked).transpose()?.filter(|note| !note.trim().is_empty());
-    let approved = state.db.approve(id, &caller.principal.name, note.as_deref()).await?;
+    let approved = state.db.approve(id, &caller.principal, note.as_deref()).await?;
     state.wake.everybody();
     Ok(Json(approved))
 }
@@ -135,5 +135,7 @@ pub(super) async fn deny(
         let message = "must say why";
         return Err(Problem::invalid_field("note", message, format!("note {message}: the task fails with it")));
     }
-    Ok(Json(state.db.deny(id, &caller.principal.name, &checked(note)?).await?))
+    let denied = state.db.deny(id, &caller.principal.name, &checked(note)?).await?;
+    state.wake.look_at_claims();
+    Ok(Json(denied))
 }

@@ -79,10 +79,10 @@ fn write_problem(response: &mut Response, problem: &Problem, id: Uuid) {
 /// A browser that is led here must neither guess a type, nor run, frame or keep anything.
 fn protect(headers: &mut HeaderMap) {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(
-        CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; base-uri 'none'"),
-    );
+    // A handler may say something stricter.
+    headers
+        .entry(CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; base-uri 'none'"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 

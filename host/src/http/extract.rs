@@ -14,7 +14,7 @@ use super::BODY_BYTES_MAX;
 use super::problem::Problem;
 use crate::approval::ApprovalId;
 use crate::db::PAGE_ROWS_MAX;
-use crate::task::TaskId;
+use crate::task::{GoalId, TaskId};
 
 /// How much of a body that is too large is still read. A client that is answered in the middle of sending may see
 /// a broken connection instead of the answer.
@@ -150,6 +150,18 @@ impl<S: Send + Sync> FromRequestParts<S> for TaskPath {
     }
 }
 
+/// The goal that the path names.
+#[derive(Debug)]
+pub(super) struct GoalPath(pub(super) GoalId);
+
+impl<S: Send + Sync> FromRequestParts<S> for GoalPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        uuid_in_path(parts, state, "goal").await.map(|id| Self(GoalId(id)))
+    }
+}
+
 /// The approval that the path names.
 #[derive(Debug)]
 pub(super) struct ApprovalPath(pub(super) ApprovalId);
@@ -203,15 +215,48 @@ impl<S: Send + Sync> FromRequestParts<S> for SchedulePath {
     }
 }
 
+/// The report that the path names.
+#[derive(Debug)]
+pub(super) struct ReportPath(pub(super) Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for ReportPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        uuid_in_path(parts, state, "report").await.map(Self)
+    }
+}
+
+/// The chart that the path names: a report's id, and the number of a series with `.svg` behind it.
+#[derive(Debug)]
+pub(super) struct ChartPath(pub(super) Uuid, pub(super) usize);
+
+impl<S: Send + Sync> FromRequestParts<S> for ChartPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let Path((id, chart)) = path.map_err(|_| Problem::unknown("chart", "(not text)"))?;
+        let number =
+            chart.strip_suffix(".svg").filter(|number| number.len() <= 3).and_then(|number| number.parse().ok());
+        match (one_spelling(&id), number) {
+            (Some(id), Some(number)) => Ok(Self(id, number)),
+            (None, _) => Err(Problem::unknown("report", &id)),
+            (Some(_), None) => Err(Problem::unknown("chart", &chart)),
+        }
+    }
+}
+
 /// What is not an id is the id of nothing.
 async fn uuid_in_path<S: Send + Sync>(parts: &mut Parts, state: &S, what: &'static str) -> Result<Uuid, Problem> {
     let Path(text) =
         Path::<String>::from_request_parts(parts, state).await.map_err(|_| Problem::unknown(what, "(not text)"))?;
-    match Uuid::try_parse(&text) {
-        // The one spelling that we give out; the parser knows more.
-        Ok(id) if text.len() == 36 => Ok(id),
-        Ok(_) | Err(_) => Err(Problem::unknown(what, &text)),
-    }
+    one_spelling(&text).ok_or_else(|| Problem::unknown(what, &text))
+}
+
+/// The one spelling that we give out; the parser knows more.
+fn one_spelling(text: &str) -> Option<Uuid> {
+    Uuid::try_parse(text).ok().filter(|_| text.len() == 36)
 }
 
 /// The limit of a page.

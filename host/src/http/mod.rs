@@ -8,15 +8,19 @@ mod access;
 mod alerts;
 mod approvals;
 mod audit;
+mod budget;
 mod bulk;
 mod cursor;
 mod document;
 mod edge;
 mod extract;
+mod goals;
 mod health;
 mod idempotency;
+mod learnings;
 mod logs;
 mod problem;
+mod reports;
 mod schedules;
 mod stream;
 mod tasks;
@@ -101,12 +105,16 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(tasks::show_task))
         .routes(routes!(tasks::cancel_task))
         .routes(routes!(tasks::retry_task))
+        .routes(routes!(goals::create_goal, goals::list_goals))
+        .routes(routes!(goals::show_goal))
+        .routes(routes!(goals::cancel_goal))
         .routes(routes!(logs::list_task_logs))
         .routes(routes!(logs::list_task_steps))
         .routes(routes!(approvals::list_approvals))
         .routes(routes!(approvals::show_approval))
         .routes(routes!(approvals::approve))
         .routes(routes!(approvals::deny))
+        .routes(routes!(budget::show_budget))
         .routes(routes!(workers::list_workers))
         .routes(routes!(workers::list_task_types))
         .routes(routes!(audit::list_audit))
@@ -117,6 +125,10 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(schedules::show_schedule, schedules::delete_schedule))
         .routes(routes!(schedules::pause_schedule))
         .routes(routes!(schedules::resume_schedule))
+        .routes(routes!(learnings::list_learnings))
+        .routes(routes!(reports::list_reports))
+        .routes(routes!(reports::show_report))
+        .routes(routes!(reports::show_chart))
         .routes(routes!(tokens::create_token, tokens::list_tokens))
         .routes(routes!(tokens::revoke_token))
         .layer(in_time());

@@ -245,6 +245,8 @@ impl From<DbError> for Problem {
             DbError::UnknownAlert(id) => Self::unknown("alert", &id.to_string()),
             DbError::UnknownSchedule(schedule) => Self::unknown_schedule(&schedule),
             DbError::InvalidSchedule(invalid) => invalid.into(),
+            DbError::UnknownReport(id) => Self::unknown("report", &id.to_string()),
+            DbError::UnknownGoal(id) => Self::unknown("goal", &id.to_string()),
             DbError::UnknownTaskType => Self::invalid_field("task_type", "does not exist", text),
             DbError::UnknownDependencies(_) => Self::invalid_field("depends_on", &text, text.clone()),
             DbError::InvalidPrincipal => Self::invalid_field("principal", "is not a principal's name", text),
@@ -252,6 +254,7 @@ impl From<DbError> for Problem {
             DbError::NulCharacter => Self::bad_request(StatusCode::BAD_REQUEST, text),
             DbError::RequestRepeated
             | DbError::WrongStatus { .. }
+            | DbError::GoalEnded { .. }
             | DbError::ApprovalDecided { .. }
             | DbError::ApprovalVoid { .. }
             | DbError::Transition(_)
@@ -266,6 +269,9 @@ impl From<DbError> for Problem {
             }
             // The driver's words may name addresses, so they go to the log alone.
             DbError::Unavailable(_) => Self::unavailable("The database does not answer; try again").with_cause(text),
+            DbError::RolledBack(_) => {
+                Self::unavailable("Another request was in the way of this one; try again").with_cause(text)
+            }
             DbError::AuditRefused(_) => {
                 let detail = "The audit log can not be written, so nothing was done; an operator has to look at it";
                 Self::unavailable(detail).with_cause(text)

@@ -21,7 +21,7 @@ use crate::db::DbError;
 use crate::db::task_views::{TaskCursor, TaskDetail, TaskFilter, TaskSummary};
 use crate::journal;
 use crate::policy::{self, Admission};
-use crate::task::{NewTask, Priority, TaskDraft, TaskId, TaskStatus};
+use crate::task::{GoalId, NewTask, Priority, TaskDraft, TaskId, TaskStatus};
 
 /// A payload and description that are judged in less time than it takes to have another thread do it.
 const SMALL_BYTES_MAX: usize = 4 << 10;
@@ -132,6 +132,8 @@ pub(super) struct ListTasks {
     #[param(inline)]
     priority: Option<Priority>,
     assigned_worker: Option<String>,
+    /// Tasks that work for this goal, the one that plans it included.
+    goal: Option<GoalId>,
     /// `next` of the page before.
     cursor: Option<String>,
     /// Rows of the page: 1 to 200, 50 if unset.
@@ -146,9 +148,9 @@ pub(super) async fn list_tasks(
     _caller: May<Read>,
     ApiQuery(query): ApiQuery<ListTasks>,
 ) -> Result<Json<Page<TaskSummary>>, Problem> {
-    let ListTasks { status, task_type, priority, assigned_worker, cursor, limit } = query;
+    let ListTasks { status, task_type, priority, assigned_worker, goal, cursor, limit } = query;
     let limit = page_limit(limit)?;
-    let filter = TaskFilter { status, task_type, priority, assigned_worker };
+    let filter = TaskFilter { status, task_type, priority, assigned_worker, goal };
     let after = match cursor {
         None => TaskCursor::START,
         Some(cursor) => {
@@ -185,7 +187,9 @@ pub(super) async fn cancel_task(
     caller: May<ChangeTasks>,
     TaskPath(id): TaskPath,
 ) -> Result<Json<TaskSummary>, Problem> {
-    Ok(Json(state.db.cancel_task(id, &caller.principal.name).await?))
+    let task = state.db.cancel_task(id, &caller.principal.name).await?;
+    state.wake.look_at_claims();
+    Ok(Json(task))
 }
 
 /// Retry a task

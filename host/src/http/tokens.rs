@@ -13,7 +13,7 @@ use super::cursor::{Page, decode, encode};
 use super::extract::{ApiJson, ApiQuery, TokenPath, page_limit};
 use super::logs::PageQuery;
 use super::problem::Problem;
-use crate::db::tokens::{EXPIRES_DAYS_MAX, TokenCursor, TokenRole, TokenView};
+use crate::db::tokens::{EXPIRES_DAYS_MAX, Maker, TokenCursor, TokenRole, TokenView};
 
 /// A token as somebody asks for it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -49,7 +49,8 @@ pub(super) async fn create_token(
         let message = format!("must be 1 to {EXPIRES_DAYS_MAX}, or absent");
         return Err(Problem::invalid_field("expires_days", &message, format!("expires_days {message}")));
     }
-    let (token, secret) = state.db.create_token(&principal, role, expires_days, &caller.principal.name).await?;
+    let (token, secret) =
+        state.db.create_token(&principal, role, expires_days, Maker::Bearer(&caller.principal)).await?;
     Ok((StatusCode::CREATED, Json(CreatedToken { token, secret: secret.expose_secret().to_owned() })))
 }
 

@@ -1,47 +1,14 @@
 //! What a run has people look at.
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// How soon somebody has to look.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    sqlx::Type,
-    utoipa::ToSchema,
-    clap::ValueEnum,
-)]
-#[serde(rename_all = "snake_case")]
-#[sqlx(type_name = "alert_severity", rename_all = "snake_case")]
-#[clap(rename_all = "snake_case")]
-pub enum Severity {
-    Info,
-    Warning,
-    Critical,
-}
-
-impl Severity {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Warning => "warning",
-            Self::Critical => "critical",
-        }
-    }
-}
+use crate::records::Severity;
 
 /// An alert as it is raised. Those with the same fingerprint are one row until somebody resolves it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alert {
     pub severity: Severity,
-    /// What kind of thing happened, for programs: `secret-in-arguments`.
+    /// What kind of thing happened, for programs: one of `records::HOST_KINDS`.
     pub kind: &'static str,
     /// Names what makes two alerts the same.
     pub fingerprint: String,

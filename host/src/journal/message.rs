@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::{Alert, Call};
 use crate::approval::{Asked, Request, Use};
+use crate::records::{Change, Changed, Query, Refused, Reservation, Settlement};
 use crate::task::{LogLevel, Risk};
 
 /// A line for the execution log.
@@ -64,6 +65,29 @@ pub enum Message {
         /// What the call has people look at; stored with the step.
         alert: Option<Box<Alert>>,
         reply: Option<Reply>,
+    },
+    /// A look at the host's own tables; its step follows as `Done`.
+    Look {
+        query: Box<Query>,
+        reply: oneshot::Sender<Result<Result<Value, Refused>, NotDurable>>,
+    },
+    /// A change of the host's own tables. It is made in the transaction that stores its step, with its result.
+    Change {
+        position: u32,
+        call: Call,
+        began_at: OffsetDateTime,
+        change: Box<Change>,
+        reply: oneshot::Sender<Result<Changed, NotDurable>>,
+    },
+    /// A request to a language model is about to be sent: it counts from here on. Refused where a budget is used up.
+    Reserve {
+        reservation: Box<Reservation>,
+        reply: oneshot::Sender<Result<Result<(), Refused>, NotDurable>>,
+    },
+    /// What a reserved request took.
+    Settle {
+        settlement: Box<Settlement>,
+        reply: Reply,
     },
     Log(LogLine),
     /// What something other than a call has people look at; stored with what comes next.

@@ -9,12 +9,14 @@ mod alert;
 mod cursor;
 mod message;
 
-pub use alert::{Alert, Severity};
+pub use crate::records::Severity;
+pub use alert::Alert;
 pub use cursor::{Cursor, Diverged, Next};
 pub use message::{Decided, LogLine, Message, NotDurable, Raised, Reply, Verdict};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
@@ -83,6 +85,14 @@ pub fn bytes_argument(bytes: &[u8]) -> Value {
     serde_json::json!({ "bytes": bytes.len(), "sha256": hex::encode(Sha256::digest(bytes)) })
 }
 
+/// The id that git gives to a file with this content.
+pub fn blob_sha(content: &[u8]) -> String {
+    let mut hasher = Sha1::new();
+    hasher.update(format!("blob {}\0", content.len()));
+    hasher.update(content);
+    hex::encode(hasher.finalize())
+}
+
 /// A step that the journal holds.
 #[derive(Clone, Debug)]
 pub struct Step {
@@ -94,6 +104,23 @@ pub struct Step {
     pub arguments: Value,
     pub intended_at: OffsetDateTime,
     pub outcome: Option<Outcome>,
+}
+
+/// A mutation that began and whose end is not known. Only a run of the same attempt that comes to it again can find out.
+#[derive(Clone, Debug)]
+pub struct Unsettled {
+    pub position: i32,
+    pub interface: String,
+    pub function: String,
+    /// As people read them.
+    pub arguments: Value,
+}
+
+impl std::fmt::Display for Unsettled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { position, interface, function, arguments } = self;
+        write!(f, "step {position}, {}", cursor::describe(interface, function, arguments))
+    }
 }
 
 /// How a step ended.
@@ -108,5 +135,14 @@ impl Outcome {
     /// The value, where the call succeeded.
     pub fn ok(&self) -> Option<&Value> {
         self.result.get("ok")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_blob_has_the_id_that_git_gives_it() {
+        // `printf 'hello\n' | git hash-object --stdin`
+        assert_eq!(super::blob_sha(b"hello\n"), "ce013625030ba8dba906f756967f9e9ca394464a");
     }
 }

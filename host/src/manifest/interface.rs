@@ -39,11 +39,43 @@ pub enum Interface {
     Timer,
     Scratch,
     HttpFetch,
+    HttpSend,
+    Llm,
+    TasksRead,
+    TasksWrite,
+    Goals,
+    WorkersRead,
+    MetricsRead,
+    LogsRead,
+    Alerts,
+    Learnings,
+    Reports,
+    Recommendations,
+    Deploy,
 }
 
 impl Interface {
-    pub const ALL: &[Self] =
-        &[Self::GithubRead, Self::GithubWrite, Self::GithubMerge, Self::Timer, Self::Scratch, Self::HttpFetch];
+    pub const ALL: &[Self] = &[
+        Self::GithubRead,
+        Self::GithubWrite,
+        Self::GithubMerge,
+        Self::Timer,
+        Self::Scratch,
+        Self::HttpFetch,
+        Self::HttpSend,
+        Self::Llm,
+        Self::TasksRead,
+        Self::TasksWrite,
+        Self::Goals,
+        Self::WorkersRead,
+        Self::MetricsRead,
+        Self::LogsRead,
+        Self::Alerts,
+        Self::Learnings,
+        Self::Reports,
+        Self::Recommendations,
+        Self::Deploy,
+    ];
 
     /// As in the WIT package and as the key under `[grants]`.
     pub fn name(self) -> &'static str {
@@ -54,6 +86,19 @@ impl Interface {
             Self::Timer => "timer",
             Self::Scratch => "scratch",
             Self::HttpFetch => "http-fetch",
+            Self::HttpSend => "http-send",
+            Self::Llm => "llm",
+            Self::TasksRead => "tasks-read",
+            Self::TasksWrite => "tasks-write",
+            Self::Goals => "goals",
+            Self::WorkersRead => "workers-read",
+            Self::MetricsRead => "metrics-read",
+            Self::LogsRead => "logs-read",
+            Self::Alerts => "alerts",
+            Self::Learnings => "learnings",
+            Self::Reports => "reports",
+            Self::Recommendations => "recommendations",
+            Self::Deploy => "deploy",
         }
     }
 

@@ -6,9 +6,11 @@
 mod diff;
 mod interface;
 mod lock;
+mod outward;
 mod parameters;
 mod pattern;
 mod published;
+mod records;
 mod schema;
 mod web;
 
@@ -22,9 +24,14 @@ use toml::de::{DeTable, DeValue};
 pub use diff::{Change, ComponentVersion, Diff, Direction, RoleVersion, compare};
 pub use interface::{ALWAYS, Interface, PACKAGE_VERSION, WASI_ALLOWED};
 pub use lock::{LOCK_BYTES_MAX, LOCK_NAME, Mismatch, Pin, RolesLock};
+pub use outward::{Deploy, DeployTarget, HttpSend, SendTarget};
 pub use parameters::{Parameter, Pattern, Section};
 pub use pattern::{BranchPattern, RepositoryPattern};
 pub use published::json_schema;
+pub use records::{
+    Alerts, Goals, Learnings, Llm, LogsRead, MetricsRead, Recommendations, Reports, TaskScope, TasksRead, TasksWrite,
+    WorkersRead,
+};
 pub use schema::{GithubMerge, GithubRead, GithubWrite, Grants, Limits, Role, Scratch, Timer};
 pub use web::{HostPattern, HttpFetch, HttpTarget, PathPrefix};
 

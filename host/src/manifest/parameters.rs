@@ -9,8 +9,10 @@ use serde::ser::{Serialize, SerializeMap as _, SerializeStruct as _, Serializer}
 use toml::Spanned;
 
 use super::{
-    BranchPattern, GithubMerge, GithubRead, GithubWrite, Grants, HostPattern, HttpFetch, HttpTarget, Interface, Limits,
-    Manifest, PathPrefix, RepositoryPattern, Role, Scratch, Timer,
+    Alerts, BranchPattern, Deploy, DeployTarget, GithubMerge, GithubRead, GithubWrite, Goals, Grants, HostPattern,
+    HttpFetch, HttpSend, HttpTarget, Interface, Learnings, Limits, Llm, LogsRead, Manifest, MetricsRead, PathPrefix,
+    Recommendations, Reports, RepositoryPattern, Role, Scratch, SendTarget, TaskScope, TasksRead, TasksWrite, Timer,
+    WorkersRead,
 };
 use crate::web::Method;
 
@@ -38,6 +40,11 @@ pub enum Pattern {
         host: HostPattern,
         path: PathPrefix,
     },
+    /// A workflow on a branch.
+    Workflow {
+        name: String,
+        branch: BranchPattern,
+    },
     /// Matches itself alone.
     Exact(String),
 }
@@ -53,6 +60,10 @@ impl Pattern {
                 Self::Web { method: its_method, host: its_host, path: its_path }
                     if method == its_method && host.covers(its_host) && path.covers(its_path)
             ),
+            Self::Workflow { name, branch } => matches!(
+                other,
+                Self::Workflow { name: its_name, branch: its_branch } if name == its_name && branch.covers(its_branch)
+            ),
             Self::Exact(one) => matches!(other, Self::Exact(other) if one == other),
         }
     }
@@ -64,6 +75,7 @@ impl fmt::Display for Pattern {
             Self::Repository(pattern) => pattern.fmt(f),
             Self::Branch(pattern) => pattern.fmt(f),
             Self::Web { method, host, path } => write!(f, "{method} {host}{path}"),
+            Self::Workflow { name, branch } => write!(f, "{name} on {branch}"),
             Self::Exact(text) => text.fmt(f),
         }
     }
@@ -167,6 +179,19 @@ fn of_grant(grants: &Grants, interface: Interface) -> Option<Vec<(&'static str, 
         Interface::Timer => grants.timer.as_ref().map(Spanned::as_ref).map(of_timer),
         Interface::Scratch => grants.scratch.as_ref().map(Spanned::as_ref).map(of_scratch),
         Interface::HttpFetch => grants.http_fetch.as_ref().map(Spanned::as_ref).map(of_http_fetch),
+        Interface::HttpSend => grants.http_send.as_ref().map(Spanned::as_ref).map(of_http_send),
+        Interface::Llm => grants.llm.as_ref().map(Spanned::as_ref).map(of_llm),
+        Interface::TasksRead => grants.tasks_read.as_ref().map(Spanned::as_ref).map(of_tasks_read),
+        Interface::TasksWrite => grants.tasks_write.as_ref().map(Spanned::as_ref).map(of_tasks_write),
+        Interface::Goals => grants.goals.as_ref().map(Spanned::as_ref).map(of_goals),
+        Interface::WorkersRead => grants.workers_read.as_ref().map(Spanned::as_ref).map(of_workers_read),
+        Interface::MetricsRead => grants.metrics_read.as_ref().map(Spanned::as_ref).map(of_metrics_read),
+        Interface::LogsRead => grants.logs_read.as_ref().map(Spanned::as_ref).map(of_logs_read),
+        Interface::Alerts => grants.alerts.as_ref().map(Spanned::as_ref).map(of_alerts),
+        Interface::Learnings => grants.learnings.as_ref().map(Spanned::as_ref).map(of_learnings),
+        Interface::Reports => grants.reports.as_ref().map(Spanned::as_ref).map(of_reports),
+        Interface::Recommendations => grants.recommendations.as_ref().map(Spanned::as_ref).map(of_recommendations),
+        Interface::Deploy => grants.deploy.as_ref().map(Spanned::as_ref).map(of_deploy),
     }
 }
 
@@ -220,6 +245,119 @@ fn of_http_fetch(grant: &HttpFetch) -> Vec<(&'static str, Parameter)> {
         ("response_kib_max", Parameter::Ceiling((*response_kib_max).into())),
         ("timeout_ms_max", Parameter::Ceiling(*timeout_ms_max)),
     ]
+}
+
+fn of_http_send(grant: &HttpSend) -> Vec<(&'static str, Parameter)> {
+    let HttpSend { request_kib_max, response_kib_max, timeout_ms_max, targets } = grant;
+    let (mut entries, mut idempotent) = (Vec::new(), Vec::new());
+    for SendTarget { host, methods, paths, idempotent: again } in targets.iter().map(Spanned::as_ref) {
+        for method in methods {
+            let of_method =
+                paths.iter().map(|path| Pattern::Web { method: *method, host: host.clone(), path: path.clone() });
+            if *again {
+                idempotent.extend(of_method.clone());
+            }
+            entries.extend(of_method);
+        }
+    }
+    vec![
+        ("targets", Parameter::AnyOf(entries)),
+        // What may be sent again.
+        ("idempotent", Parameter::AnyOf(idempotent)),
+        ("request_kib_max", Parameter::Ceiling((*request_kib_max).into())),
+        ("response_kib_max", Parameter::Ceiling((*response_kib_max).into())),
+        ("timeout_ms_max", Parameter::Ceiling(*timeout_ms_max)),
+    ]
+}
+
+fn of_deploy(grant: &Deploy) -> Vec<(&'static str, Parameter)> {
+    let Deploy { targets } = grant;
+    let mut entries = Vec::new();
+    for DeployTarget { repository, workflow, branches } in targets.iter().map(Spanned::as_ref) {
+        let name = format!("{repository} {workflow}");
+        entries.extend(branches.iter().map(|branch| Pattern::Workflow { name: name.clone(), branch: branch.clone() }));
+    }
+    vec![("targets", Parameter::AnyOf(entries))]
+}
+
+fn of_llm(grant: &Llm) -> Vec<(&'static str, Parameter)> {
+    let Llm { models, answer_tokens_max, tokens_per_task_max, cost_microdollars_per_task_max, timeout_ms_max } = grant;
+    vec![
+        ("models", of_names(models)),
+        ("answer_tokens_max", Parameter::Ceiling((*answer_tokens_max).into())),
+        ("tokens_per_task_max", Parameter::Ceiling(*tokens_per_task_max)),
+        ("cost_microdollars_per_task_max", Parameter::Ceiling(*cost_microdollars_per_task_max)),
+        ("timeout_ms_max", Parameter::Ceiling(*timeout_ms_max)),
+    ]
+}
+
+fn of_tasks_read(grant: &TasksRead) -> Vec<(&'static str, Parameter)> {
+    let TasksRead { scope } = *grant;
+    // All tasks hold those of the goal.
+    let scopes = match scope {
+        TaskScope::Goal => &[TaskScope::Goal][..],
+        TaskScope::All => &[TaskScope::Goal, TaskScope::All],
+    };
+    let scopes = scopes.iter().map(|scope| Pattern::Exact(scope.name().to_owned()));
+    vec![("scope", Parameter::AnyOf(scopes.collect()))]
+}
+
+fn of_tasks_write(grant: &TasksWrite) -> Vec<(&'static str, Parameter)> {
+    let TasksWrite { task_types, tasks_max } = grant;
+    vec![("task_types", of_names(task_types)), ("tasks_max", Parameter::Ceiling((*tasks_max).into()))]
+}
+
+fn of_goals(grant: &Goals) -> Vec<(&'static str, Parameter)> {
+    let Goals { replans_max } = *grant;
+    vec![("replans_max", Parameter::Ceiling(replans_max.into()))]
+}
+
+fn of_workers_read(grant: &WorkersRead) -> Vec<(&'static str, Parameter)> {
+    let WorkersRead {} = grant;
+    Vec::new()
+}
+
+fn of_metrics_read(grant: &MetricsRead) -> Vec<(&'static str, Parameter)> {
+    let MetricsRead { window_hours_max } = *grant;
+    vec![("window_hours_max", Parameter::Ceiling(window_hours_max.into()))]
+}
+
+fn of_logs_read(grant: &LogsRead) -> Vec<(&'static str, Parameter)> {
+    let LogsRead { window_hours_max, lines_max } = *grant;
+    vec![
+        ("window_hours_max", Parameter::Ceiling(window_hours_max.into())),
+        ("lines_max", Parameter::Ceiling(lines_max.into())),
+    ]
+}
+
+fn of_alerts(grant: &Alerts) -> Vec<(&'static str, Parameter)> {
+    let Alerts { kinds, alerts_max } = grant;
+    vec![("kinds", of_names(kinds)), ("alerts_max", Parameter::Ceiling((*alerts_max).into()))]
+}
+
+fn of_learnings(grant: &Learnings) -> Vec<(&'static str, Parameter)> {
+    let Learnings { learnings_max } = *grant;
+    vec![("learnings_max", Parameter::Ceiling(learnings_max.into()))]
+}
+
+fn of_reports(grant: &Reports) -> Vec<(&'static str, Parameter)> {
+    let Reports { reports_max, report_kib_max } = *grant;
+    vec![
+        ("reports_max", Parameter::Ceiling(reports_max.into())),
+        ("report_kib_max", Parameter::Ceiling(report_kib_max.into())),
+    ]
+}
+
+fn of_recommendations(grant: &Recommendations) -> Vec<(&'static str, Parameter)> {
+    let Recommendations { recommendations_max, task_types } = grant;
+    vec![
+        ("recommendations_max", Parameter::Ceiling((*recommendations_max).into())),
+        ("task_types", of_names(task_types)),
+    ]
+}
+
+fn of_names(names: &[String]) -> Parameter {
+    Parameter::AnyOf(names.iter().cloned().map(Pattern::Exact).collect())
 }
 
 fn of_repositories(patterns: &[RepositoryPattern]) -> Parameter {

@@ -7,7 +7,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-use super::{BranchPattern, HttpFetch, Interface, RepositoryPattern};
+use super::records::{
+    Alerts, Goals, Learnings, Llm, LogsRead, MetricsRead, Recommendations, Reports, TasksRead, TasksWrite, WorkersRead,
+};
+use super::{BranchPattern, Deploy, HttpFetch, HttpSend, Interface, RepositoryPattern};
 use crate::repo::Repository;
 use crate::text;
 
@@ -90,6 +93,32 @@ pub struct Grants {
     pub scratch: Option<Spanned<Scratch>>,
     #[schemars(with = "Option<HttpFetch>")]
     pub http_fetch: Option<Spanned<HttpFetch>>,
+    #[schemars(with = "Option<HttpSend>")]
+    pub http_send: Option<Spanned<HttpSend>>,
+    #[schemars(with = "Option<Llm>")]
+    pub llm: Option<Spanned<Llm>>,
+    #[schemars(with = "Option<TasksRead>")]
+    pub tasks_read: Option<Spanned<TasksRead>>,
+    #[schemars(with = "Option<TasksWrite>")]
+    pub tasks_write: Option<Spanned<TasksWrite>>,
+    #[schemars(with = "Option<Goals>")]
+    pub goals: Option<Spanned<Goals>>,
+    #[schemars(with = "Option<WorkersRead>")]
+    pub workers_read: Option<Spanned<WorkersRead>>,
+    #[schemars(with = "Option<MetricsRead>")]
+    pub metrics_read: Option<Spanned<MetricsRead>>,
+    #[schemars(with = "Option<LogsRead>")]
+    pub logs_read: Option<Spanned<LogsRead>>,
+    #[schemars(with = "Option<Alerts>")]
+    pub alerts: Option<Spanned<Alerts>>,
+    #[schemars(with = "Option<Learnings>")]
+    pub learnings: Option<Spanned<Learnings>>,
+    #[schemars(with = "Option<Reports>")]
+    pub reports: Option<Spanned<Reports>>,
+    #[schemars(with = "Option<Recommendations>")]
+    pub recommendations: Option<Spanned<Recommendations>>,
+    #[schemars(with = "Option<Deploy>")]
+    pub deploy: Option<Spanned<Deploy>>,
 }
 
 /// Read files, pull requests and checks.
@@ -219,7 +248,7 @@ fn check_description(description: &str) -> Result<(), String> {
 }
 
 /// The same entry twice is a slip, and hides what a reviewer looks for.
-fn no_duplicates<T: PartialEq + std::fmt::Display>(key: &str, entries: &[T]) -> Result<(), String> {
+pub(super) fn no_duplicates<T: PartialEq + std::fmt::Display>(key: &str, entries: &[T]) -> Result<(), String> {
     for (at, entry) in entries.iter().enumerate() {
         if entries[..at].contains(entry) {
             return Err(format!("{key} names {entry} twice; remove one of the two"));
@@ -261,11 +290,24 @@ impl Grants {
             Interface::Timer => self.timer.as_ref().map(Spanned::span),
             Interface::Scratch => self.scratch.as_ref().map(Spanned::span),
             Interface::HttpFetch => self.http_fetch.as_ref().map(Spanned::span),
+            Interface::HttpSend => self.http_send.as_ref().map(Spanned::span),
+            Interface::Llm => self.llm.as_ref().map(Spanned::span),
+            Interface::TasksRead => self.tasks_read.as_ref().map(Spanned::span),
+            Interface::TasksWrite => self.tasks_write.as_ref().map(Spanned::span),
+            Interface::Goals => self.goals.as_ref().map(Spanned::span),
+            Interface::WorkersRead => self.workers_read.as_ref().map(Spanned::span),
+            Interface::MetricsRead => self.metrics_read.as_ref().map(Spanned::span),
+            Interface::LogsRead => self.logs_read.as_ref().map(Spanned::span),
+            Interface::Alerts => self.alerts.as_ref().map(Spanned::span),
+            Interface::Learnings => self.learnings.as_ref().map(Spanned::span),
+            Interface::Reports => self.reports.as_ref().map(Spanned::span),
+            Interface::Recommendations => self.recommendations.as_ref().map(Spanned::span),
+            Interface::Deploy => self.deploy.as_ref().map(Spanned::span),
         }
     }
 
     fn check(&self) -> Result<(), Problem> {
-        let Self { github_read, github_write, github_merge, timer, scratch, http_fetch } = self;
+        let Self { github_read, github_write, github_merge, timer, scratch, http_fetch, .. } = self;
         if let Some(read) = github_read {
             entries(read.span(), "github-read.repositories", &read.as_ref().repositories)?;
         }
@@ -291,12 +333,42 @@ impl Grants {
         if let Some(fetch) = http_fetch {
             fetch.as_ref().check().map_err(|(span, message)| (span.unwrap_or_else(|| fetch.span()), message))?;
         }
+        self.check_outward()?;
+        self.check_records()
+    }
+
+    fn check_outward(&self) -> Result<(), Problem> {
+        let Self { http_send, deploy, .. } = self;
+        if let Some(send) = http_send {
+            send.as_ref().check().map_err(|(span, message)| (span.unwrap_or_else(|| send.span()), message))?;
+        }
+        if let Some(deploy) = deploy {
+            deploy.as_ref().check().map_err(|(span, message)| (span.unwrap_or_else(|| deploy.span()), message))?;
+        }
+        Ok(())
+    }
+
+    fn check_records(&self) -> Result<(), Problem> {
+        macro_rules! each {
+            ($($grant:ident),+ $(,)?) => {
+                $(if let Some(grant) = &self.$grant {
+                    grant.as_ref().check(grant.span())?;
+                })+
+            };
+        }
+        each!(llm, tasks_write, goals, metrics_read, logs_read, alerts, learnings, reports, recommendations);
+        // Without anything that could be out of range.
+        let Self { tasks_read: _, workers_read: _, .. } = self;
         Ok(())
     }
 }
 
 /// At least one, and each once.
-fn entries<T: PartialEq + std::fmt::Display>(span: Range<usize>, key: &str, entries: &[T]) -> Result<(), Problem> {
+pub(super) fn entries<T: PartialEq + std::fmt::Display>(
+    span: Range<usize>,
+    key: &str,
+    entries: &[T],
+) -> Result<(), Problem> {
     if entries.is_empty() {
         return Err((
             span,

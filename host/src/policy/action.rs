@@ -39,4 +39,25 @@ pub struct MergePullRequest {
     pub repository: Repository,
     pub number: u64,
     pub head_sha: Sha,
+    /// Of the commit that it makes: a subject, an empty line, and a body. The host's own words, for GitHub would take the
+    /// pull request's, which anybody may edit after an approval.
+    pub message: String,
+}
+
+/// Close a pull request that this host has just opened, where it turned out to be one too many.
+#[derive(Clone, Debug)]
+pub struct ClosePullRequest {
+    pub repository: Repository,
+    pub number: u64,
+}
+
+/// Send a language model what the request's body says. The key is the client's.
+#[derive(Clone, Debug)]
+pub struct AskModel {
+    /// As the body names it, too.
+    pub model: String,
+    /// The whole request.
+    pub body: serde_json::Value,
+    /// Of prompt and longest answer together, estimated.
+    pub tokens: u64,
 }

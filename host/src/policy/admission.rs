@@ -1,12 +1,12 @@
 //! Whether a task may exist, how risky it is, and whether it waits for a person before it first runs.
 
-use super::engine::{Decision, Policies};
+use super::engine::{Asker, Decision, Policies};
 use super::question::{Action, Question, Subject};
 use super::risk::{Assessment, assess};
 use super::scope::{attended, permitted, task_fact};
 use super::sql::Looker;
 use super::{Denied, Harm, Needed, Scope};
-use crate::task::{Target, TaskDraft, TaskId, Treatment};
+use crate::task::{Risk, Target, TaskDraft, TaskId, Treatment};
 
 /// What the host calls the beginning of a task, to policies.
 const START: &str = "start";
@@ -35,8 +35,22 @@ pub fn admit(policies: &Policies, creator: &str, id: TaskId, draft: &TaskDraft) 
     let asker = policies
         .person(creator)
         .map_err(|error| Denied { policies: vec![super::DEFAULT_DENY.to_owned()], message: error.to_string() })?;
+    admit_from(policies, &asker, None, id, draft)
+}
+
+/// `least`: risk that the task has whatever it is.
+fn admit_from(
+    policies: &Policies,
+    asker: &Asker,
+    least: Option<(Risk, &str)>,
+    id: TaskId,
+    draft: &TaskDraft,
+) -> Result<Admission, Denied> {
     let mut looker = Looker::default();
-    let risk = assess(draft, &mut looker);
+    let mut risk = assess(draft, &mut looker);
+    if let Some((level, reason)) = least {
+        risk.raise(level, reason);
+    }
     let target = Target::of_payload(&draft.payload);
     let harm = Harm::of_payload(&draft.payload, &mut looker);
     let question = Question {
@@ -45,12 +59,20 @@ pub fn admit(policies: &Policies, creator: &str, id: TaskId, draft: &TaskDraft) 
         facts: vec![("task", task_fact(id, &draft.task_type, &risk, target.as_ref())), ("harm", harm.fact())],
         words: vec![("harm", harm.to_string())],
     };
-    let decision = permitted(policies, &asker, &question)?;
-    let start = attended(policies, &asker, START, &risk, false);
+    let decision = permitted(policies, asker, &question)?;
+    let start = attended(policies, asker, START, &risk, false);
     Ok(Admission { decision, risk, start })
 }
 
 impl Scope<'_> {
+    /// Judges a task that the run wants to create: as if a person asked, but with the role as the one who asks, and with
+    /// no less risk than the run's own task has.
+    pub fn admit(&self, id: TaskId, draft: &TaskDraft) -> Result<Admission, Denied> {
+        let Self { authority, task, risk, .. } = self;
+        let reason = format!("the task that made it, {task}, has this risk");
+        admit_from(&authority.policies, &authority.asker, Some((risk.level, &reason)), id, draft)
+    }
+
     /// Why the task waits for a person before it first runs, if so.
     pub fn start(&self) -> Option<Needed> {
         attended(&self.authority.policies, &self.authority.asker, START, self.risk, false)

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::action::{CreateBranch, MergePullRequest, OpenPullRequest, PutFile};
-use super::{Assessment, Authority, BranchFacts, Denied, MergeFacts, Needed, Ruling, Scope, admit};
+use super::action::{AskModel, CreateBranch, MergePullRequest, OpenPullRequest, PutFile};
+use super::{Assessment, Authority, Beyond, BranchFacts, Denied, MergeFacts, Needed, Ruling, Scope, admit};
+use crate::manifest::Interface;
 use crate::repo::{Branch, RepoPath, Repository, Sha};
 use crate::task::{Risk, Target, TaskDraft, TaskId};
 use crate::web::{Method, WebTarget};
@@ -17,7 +18,8 @@ use crate::web::{Method, WebTarget};
 const OWN_BRANCH: &str = "{branch}";
 /// The calls that can be written down.
 const CALLS: &str = "github-read.*, github-write.create-branch, github-write.put-file, github-write.open-pull-request, \
-                     github-merge.merge, http-fetch.fetch, http-send.send, deploy.dispatch, task.create, task.claim, \
+                     github-merge.merge, http-fetch.fetch, http-send.send, deploy.dispatch, llm.ask, tasks-read.*, tasks-write.*, goals.*, \
+                     workers-read.*, metrics-read.*, logs-read.*, alerts.*, learnings.*, reports.*, recommendations.*, task.create, task.claim, \
                      task.start, task.complete";
 
 /// A file of cases.
@@ -134,6 +136,9 @@ pub fn explain(authority: &Authority, task: &CaseTask, call: &CaseCall) -> Resul
             Err(denied) => Explained::denied(denied, &risk),
         });
     }
+    if let Some(explained) = arguments.records(&scope, &call.call, &risk)? {
+        return Ok(explained);
+    }
     Ok(match call.call.as_str() {
         "github-write.create-branch" => {
             let facts = BranchFacts { on_base: arguments.fact("on_base").and_then(Value::as_bool).unwrap_or(true) };
@@ -213,6 +218,45 @@ impl Arguments<'_> {
         self.fact("granted").and_then(Value::as_bool).unwrap_or(false)
     }
 
+    /// Calls that reach what the host keeps, and models. `facts.beyond` names keys of the grant that the call exceeds.
+    fn records(&self, scope: &Scope<'_>, call: &str, risk: &Assessment) -> Result<Option<Explained>, String> {
+        let Some((interface, function)) = call.split_once('.') else { return Ok(None) };
+        let Some(interface) = Interface::from_name(interface) else { return Ok(None) };
+        let keys: Vec<String> = match self.fact("beyond") {
+            None => Vec::new(),
+            Some(keys) => serde_json::from_value(keys.clone()).map_err(|error| format!("facts.beyond: {error}"))?,
+        };
+        let beyond: Beyond = keys.into_iter().map(|key| (key.clone(), format!("beyond {key}"))).collect();
+        let asked = match interface {
+            Interface::TasksRead | Interface::WorkersRead | Interface::MetricsRead | Interface::LogsRead => {
+                scope.read_records(interface, function, beyond)
+            }
+            Interface::TasksWrite
+            | Interface::Goals
+            | Interface::Alerts
+            | Interface::Learnings
+            | Interface::Reports
+            | Interface::Recommendations => scope.write_records(interface, function, beyond),
+            Interface::Llm => {
+                let tokens = self.given.get("tokens").and_then(Value::as_u64).unwrap_or(0);
+                let action = AskModel { model: self.text("model")?, body: Value::Null, tokens };
+                return Ok(Some(Explained::of(scope.ask_model(action, beyond), risk)));
+            }
+            Interface::GithubRead
+            | Interface::GithubWrite
+            | Interface::GithubMerge
+            | Interface::Timer
+            | Interface::Scratch
+            | Interface::HttpFetch
+            | Interface::HttpSend
+            | Interface::Deploy => return Ok(None),
+        };
+        Ok(Some(match asked {
+            Ok(decision) => Explained::allowed(decision.policies, risk),
+            Err(denied) => Explained::denied(denied, risk),
+        }))
+    }
+
     fn web(&self, scope: &Scope<'_>, call: &str, risk: &Assessment) -> Result<Explained, String> {
         let method = self.text("method").unwrap_or_else(|_| "GET".to_owned());
         let target = match WebTarget::parse(&self.text("url")?) {
@@ -264,6 +308,7 @@ impl Arguments<'_> {
             repository: self.repository()?,
             number: self.given.get("number").and_then(Value::as_u64).unwrap_or(1),
             head_sha: self.sha("head_sha")?,
+            message: String::new(),
         };
         let head = json!(action.head_sha);
         let text = |key: &str, default: String| match self.fact(key) {
@@ -296,6 +341,7 @@ impl Arguments<'_> {
             contents: (contents.into_iter().flatten())
                 .map(|(path, text)| (path.clone(), text.as_str().unwrap_or_default().as_bytes().to_vec()))
                 .collect(),
+            unread: list("unread", json!([]))?,
         };
         Ok((action, facts))
     }

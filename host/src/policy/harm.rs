@@ -13,6 +13,22 @@ const NAMED_MAX: usize = 5;
 /// Strings of a payload that are looked at as SQL.
 const SQL_KEYS: &[&str] = &["sql", "query", "queries", "statement", "statements", "migration", "migrations"];
 
+/// The same, of which people ask in their own words, too.
+const QUESTION_KEYS: &[&str] = &["query", "queries", "statement", "statements"];
+/// What SQL begins with.
+const SQL_BEGINS: &[&str] = &[
+    "alter", "begin", "call", "copy", "create", "declare", "delete", "do", "drop", "exec", "execute", "explain",
+    "grant", "insert", "lock", "merge", "prepare", "replace", "revoke", "select", "set", "truncate", "update",
+    "vacuum", "with",
+];
+/// Programs whose strings are looked at.
+const PROGRAM_EXTENSIONS: &[&str] = &[
+    "bash", "bat", "c", "cc", "cjs", "clj", "cpp", "cs", "cts", "dart", "erb", "erl", "ex", "exs", "fs", "go",
+    "groovy", "hs", "ipynb", "java", "jl", "js", "jsx", "ksh", "kt", "kts", "lua", "mjs", "ml", "mts", "php", "pl",
+    "pm", "ps1", "py", "pyw", "r", "rake", "rb", "rs", "scala", "sh", "svelte", "swift", "ts", "tsx", "vb", "vue",
+    "zsh",
+];
+
 /// What a change would destroy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Harm {
@@ -41,34 +57,9 @@ impl Harm {
     /// Of a task's payload: the files that it gives, and whatever it calls SQL.
     pub(super) fn of_payload(payload: &Value, looker: &mut Looker) -> Self {
         let mut harm = Self::default();
-        harm.look_through(payload, looker);
+        each_file(payload, &mut |path, content| harm.look_at(path, content.as_bytes(), looker));
+        each_sql(payload, &mut |key, sql| harm.found(key, &looker.sql(sql.as_bytes())));
         harm
-    }
-
-    fn look_through(&mut self, value: &Value, looker: &mut Looker) {
-        match value {
-            Value::Array(items) => items.iter().for_each(|item| self.look_through(item, looker)),
-            Value::Object(fields) => {
-                if let (Some(path), Some(content)) = (text(fields, "path"), text(fields, "content")) {
-                    self.look_at(path, content.as_bytes(), looker);
-                }
-                for (key, value) in fields {
-                    if SQL_KEYS.contains(&key.to_lowercase().as_str()) {
-                        self.look_at_strings(key, value, looker);
-                    }
-                    self.look_through(value, looker);
-                }
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-        }
-    }
-
-    fn look_at_strings(&mut self, key: &str, value: &Value, looker: &mut Looker) {
-        match value {
-            Value::String(text) => self.found(key, &looker.sql(text.as_bytes())),
-            Value::Array(items) => items.iter().for_each(|item| self.look_at_strings(key, item, looker)),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {}
-        }
     }
 
     fn look_at(&mut self, path: &str, content: &[u8], looker: &mut Looker) {
@@ -99,6 +90,54 @@ impl fmt::Display for Harm {
     }
 }
 
+/// Files that a payload gives, wherever they stand in it.
+fn each_file<'a>(value: &'a Value, look: &mut dyn FnMut(&'a str, &'a str)) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| each_file(item, look)),
+        Value::Object(fields) => {
+            if let (Some(path), Some(content)) = (text(fields, "path"), text(fields, "content")) {
+                look(path, content);
+            }
+            fields.values().for_each(|value| each_file(value, look));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// What a payload calls SQL, with the name that it has there.
+pub(super) fn each_sql<'a>(value: &'a Value, look: &mut dyn FnMut(&'a str, &'a str)) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| each_sql(item, look)),
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                if SQL_KEYS.contains(&key.to_lowercase().as_str()) {
+                    each_string(key, value, look);
+                }
+                each_sql(value, look);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn each_string<'a>(key: &'a str, value: &'a Value, look: &mut dyn FnMut(&'a str, &'a str)) {
+    match value {
+        Value::String(text) => look(key, text),
+        Value::Array(items) => items.iter().for_each(|item| each_string(key, item, look)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {}
+    }
+}
+
+/// Whether what stands under a name is meant as SQL: under some, questions stand as often.
+pub(super) fn is_meant_as_sql(key: &str, text: &str) -> bool {
+    let text = text.trim_start_matches(|char: char| char.is_whitespace() || char == '\u{feff}');
+    let first = text.split(|char: char| !char.is_alphanumeric()).next().unwrap_or_default().to_lowercase();
+    !QUESTION_KEYS.contains(&key.to_lowercase().as_str())
+        || text.contains(';')
+        || ["--", "/*", "#", "(", "\\"].iter().any(|mark| text.starts_with(mark))
+        || SQL_BEGINS.contains(&first.as_str())
+}
+
 fn text<'a>(fields: &'a serde_json::Map<String, Value>, key: &str) -> Option<&'a str> {
     fields.get(key).and_then(Value::as_str)
 }
@@ -117,6 +156,13 @@ pub fn is_migration(path: &str) -> bool {
     folders
         .iter()
         .any(|folder| matches!(folder.as_str(), "migrations" | "migration" | "migrate" | "alembic" | "flyway"))
+}
+
+/// Whether a file is a program by its name, which may hold SQL in its strings.
+pub fn is_program(path: &str) -> bool {
+    let parts = paths::parts(path);
+    let extension = parts.last().and_then(|file| file.rsplit_once('.')).map(|(_, extension)| extension);
+    extension.is_some_and(|extension| PROGRAM_EXTENSIONS.contains(&extension))
 }
 
 /// The way back of a migration drops what the way there created; it runs only when a person rolls back. It raises

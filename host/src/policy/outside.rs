@@ -1,5 +1,7 @@
 //! What of a call the manifest does not grant, and which line would grant it.
 
+use std::borrow::Cow;
+
 use super::question::Fact;
 use crate::manifest::{BranchPattern, HttpTarget, Manifest, RepositoryPattern};
 use crate::repo::{Branch, Repository};
@@ -7,11 +9,11 @@ use crate::web::{Method, WebTarget};
 
 /// Names of what is outside the manifest (see `outside` in the schema), each with its remedy.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Outside(Vec<(&'static str, String)>);
+pub(super) struct Outside(Vec<(Cow<'static, str>, String)>);
 
 impl Outside {
     pub(super) fn fact(&self) -> Fact {
-        Fact::Set(self.0.iter().map(|(name, _)| (*name).to_owned()).collect())
+        Fact::Set(self.0.iter().map(|(name, _)| name.clone().into_owned()).collect())
     }
 
     pub(super) fn remedy(&self) -> String {
@@ -19,11 +21,11 @@ impl Outside {
     }
 
     pub(super) fn interface(manifest: &Manifest, interface: &str) -> Self {
-        Self(vec![("interface", format!("{} does not grant {interface}", manifest.path.display()))])
+        Self(vec![("interface".into(), format!("{} does not grant {interface}", manifest.path.display()))])
     }
 
-    pub(super) fn add(&mut self, name: &'static str, remedy: String) {
-        self.0.push((name, remedy));
+    pub(super) fn add(&mut self, name: impl Into<Cow<'static, str>>, remedy: String) {
+        self.0.push((name.into(), remedy));
     }
 
     fn repository(

@@ -14,6 +14,9 @@ pub enum Action {
     Fetch,
     Send,
     Deploy,
+    AskModel,
+    ReadRecords,
+    WriteRecords,
     CreateTask,
     ClaimTask,
     CompleteTask,
@@ -30,6 +33,9 @@ impl Action {
         Self::Fetch,
         Self::Send,
         Self::Deploy,
+        Self::AskModel,
+        Self::ReadRecords,
+        Self::WriteRecords,
         Self::CreateTask,
         Self::ClaimTask,
         Self::CompleteTask,
@@ -47,6 +53,9 @@ impl Action {
             Self::Fetch => "fetch",
             Self::Send => "send",
             Self::Deploy => "deploy",
+            Self::AskModel => "ask_model",
+            Self::ReadRecords => "read_records",
+            Self::WriteRecords => "write_records",
             Self::CreateTask => "create_task",
             Self::ClaimTask => "claim_task",
             Self::CompleteTask => "complete_task",
@@ -63,6 +72,9 @@ impl Action {
             | Self::PutFile
             | Self::OpenPullRequest
             | Self::Fetch
+            | Self::AskModel
+            | Self::ReadRecords
+            | Self::WriteRecords
             | Self::CreateTask
             | Self::ClaimTask
             | Self::CompleteTask
@@ -89,6 +101,15 @@ impl Subject {
 
     pub fn endpoint(address: &str) -> Self {
         Self { kind: "Endpoint", id: address.to_owned() }
+    }
+
+    pub fn model(name: &str) -> Self {
+        Self { kind: "Model", id: name.to_owned() }
+    }
+
+    /// What the host keeps, by the interface that reaches it.
+    pub fn records(interface: crate::manifest::Interface) -> Self {
+        Self { kind: "Records", id: interface.name().to_owned() }
     }
 
     pub fn workflow(name: &str) -> Self {

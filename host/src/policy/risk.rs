@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::harm::{is_migration, is_sql, is_way_back};
+use super::harm::{each_sql, is_meant_as_sql, is_migration, is_program, is_sql, is_way_back};
 use super::paths;
 use super::sql::Looker;
 use crate::task::{Risk, TaskDraft};
@@ -23,11 +23,18 @@ const CRITICAL_WORDS: &[&str] = &[
     "authorization",
     "authz",
     "billing",
+    "cert",
+    "certificate",
+    "certificates",
     "credential",
     "credentials",
     "crypto",
     "cryptography",
     "iam",
+    "invoice",
+    "invoices",
+    "jwt",
+    "kms",
     "login",
     "logins",
     "oauth",
@@ -35,16 +42,26 @@ const CRITICAL_WORDS: &[&str] = &[
     "passwords",
     "payment",
     "payments",
+    "payroll",
     "permission",
     "permissions",
     "rbac",
+    "refund",
+    "refunds",
+    "saml",
     "secret",
     "secrets",
     "security",
     "session",
     "sessions",
+    "ssh",
+    "sso",
+    "tls",
     "token",
     "tokens",
+    "vault",
+    "wallet",
+    "wallets",
 ];
 /// What production is made of: high.
 const HIGH_NAMES: &[&str] = &[
@@ -137,7 +154,27 @@ impl Assessment {
         }
         if is_sql(path) || is_migration(path) {
             self.raise_for_migration(path, content, looker);
+        } else if let Some(content) = content.filter(|content| is_program(path) || is_script(path, content)) {
+            if let Some(what) = looker.program(content).destructive.first() {
+                self.raise(Risk::High, format!("{path:?} holds {what}: it can delete data when it is run"));
+            }
         }
+    }
+
+    /// What a payload calls SQL, and somebody may run.
+    fn raise_for_sql(&mut self, payload: &Value, looker: &mut Looker) {
+        each_sql(payload, &mut |key, sql| {
+            if !is_meant_as_sql(key, sql) {
+                return;
+            }
+            let found = looker.sql(sql.as_bytes());
+            if found.changes_rows {
+                self.raise(Risk::High, format!("{key:?} of the payload is SQL that changes rows"));
+            }
+            if found.unreadable {
+                self.raise(Risk::High, format!("{key:?} of the payload is SQL that can not be read before it runs"));
+            }
+        });
     }
 
     fn raise_for_migration(&mut self, path: &str, content: Option<&[u8]>, looker: &mut Looker) {
@@ -177,6 +214,12 @@ fn runs_production(file: &str) -> bool {
         || file.split(|char: char| !char.is_alphanumeric()).any(|word| DEPLOY_WORDS.contains(&word))
 }
 
+/// A program without an extension says what runs it.
+fn is_script(path: &str, content: &[u8]) -> bool {
+    let named = paths::parts(path).last().is_some_and(|file| file.trim_start_matches('.').contains('.'));
+    !named && content.starts_with(b"#!")
+}
+
 /// Migrations that are written in a programming language.
 fn drops_in_code(content: &[u8]) -> bool {
     const CALLS: &[&str] = &[
@@ -214,12 +257,15 @@ pub(super) fn assess(draft: &TaskDraft, looker: &mut Looker) -> Assessment {
             assessment.raise_for_file(path, text("content").map(str::as_bytes), looker);
         }
     }
+    assessment.raise_for_sql(&draft.payload, looker);
     assessment.raise_for_size(changes.len());
     assessment
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn of(path: &str, content: &str) -> Risk {
@@ -268,8 +314,40 @@ mod tests {
             ("core/composer.py", "", Risk::Low),
             ("Core/RBAC.py", "", Risk::Critical),
             ("app/payments.py", "", Risk::Critical),
+            ("app/sso.py", "", Risk::Critical),
+            ("app/JwtVerifier.java", "", Risk::Critical),
+            ("infra/vault.py", "", Risk::Critical),
+            ("certs/ca.cert", "", Risk::Critical),
+            ("billing2/RefundService.kt", "", Risk::Critical),
+            ("core/ssh_client.go", "", Risk::Critical),
+            ("app/purge.py", "db.execute('DELETE FROM users')", Risk::High),
+            ("app/purge.py", "db.execute('select * from users')", Risk::Low),
+            ("app/purge.rb", "conn.exec(\"drop table users\")", Risk::High),
+            ("bin/purge", "#!/bin/sh\npsql -c 'truncate table users'\n", Risk::High),
+            ("bin/purge", "psql -c 'truncate table users'\n", Risk::Low),
+            ("src/list.ts", "// delete from the list\nlist.delete(\"from\"); file.truncate(0)", Risk::Low),
+            ("docs/purge.md", "`DELETE FROM users` deletes all.", Risk::Low),
+            ("docs/notes.txt", "drop table users", Risk::Low),
         ] {
             assert_eq!(of(path, content), level, "{path}: {content}");
+        }
+    }
+
+    #[test]
+    fn sql_of_a_payload_counts() {
+        for (payload, level) in [
+            (json!({ "sql": "select 1" }), Risk::Low),
+            (json!({ "sql": "update users set admin = true where id = 1" }), Risk::High),
+            (json!({ "steps": [{ "Queries": ["insert into a values (1)"] }] }), Risk::High),
+            (json!({ "sql": "do $$ begin execute 'dr' || x; end $$" }), Risk::High),
+            (json!({ "query": "with x as (select 1) update a set b = 2" }), Risk::High),
+            (json!({ "query": "-- harmless\nupdate a set b = 2" }), Risk::High),
+            (json!({ "query": "What's the best way to update rust?" }), Risk::Low),
+            (json!({ "text": "update a set b = 2" }), Risk::Low),
+        ] {
+            let draft = json!({ "title": "t", "task_type": "analysis", "payload": payload });
+            let assessed = assess_task(&serde_json::from_value(draft).unwrap());
+            assert_eq!(assessed.level, level, "{payload}: {:?}", assessed.reasons);
         }
     }
 

@@ -159,6 +159,13 @@ impl Scope<'_> {
                 format!("{path:?} is SQL or a migration, and nobody has seen what the merge makes of it"),
             );
         }
+        if let Some(path) = facts.unread.first() {
+            let count = facts.unread.len();
+            risk.raise(
+                Risk::High,
+                format!("nobody has looked for SQL in {count} of the programs that it changes, as {path:?}"),
+            );
+        }
         risk.raise_for_size(facts.paths.len());
         Ok(self.ruling(Action::MergePullRequest, decision, risk, action))
     }

@@ -8,6 +8,7 @@
 
 mod executed;
 mod looker;
+mod program;
 mod words;
 
 use sqlparser::dialect::{Dialect, GenericDialect, MsSqlDialect, MySqlDialect, PostgreSqlDialect};

@@ -93,6 +93,7 @@ fn facts(task: TaskId) -> MergeFacts {
         base_renames: vec![],
         files_removed: 0,
         contents: vec![],
+        unread: vec![],
     }
 }
 
@@ -143,7 +144,12 @@ fn what_runs_with_authority_elsewhere_is_never_written() {
 }
 
 fn merge() -> MergePullRequest {
-    MergePullRequest { repository: Repository::parse("demo/sample").unwrap(), number: 1, head_sha: sha('b') }
+    MergePullRequest {
+        repository: Repository::parse("demo/sample").unwrap(),
+        number: 1,
+        head_sha: sha('b'),
+        message: String::new(),
+    }
 }
 
 #[test]
@@ -232,6 +238,15 @@ fn high_risk_prepares_and_a_person_approves_what_takes_effect() {
     assert_eq!(scope.merge(merge(), &unseen).unwrap().risk.level, Risk::High);
     let gone = MergeFacts { gone: unseen.paths.clone(), ..unseen };
     assert_eq!(scope.merge(merge(), &gone).unwrap().risk.level, Risk::Medium);
+    // So is SQL in a program, and a program that nobody has looked into.
+    let path = "jobs/purge.py".to_owned();
+    let contents = vec![(path.clone(), b"db.execute('drop table users')".to_vec())];
+    for (contents, unread, level) in
+        [(vec![], vec![], Risk::Low), (contents, vec![], Risk::High), (vec![], vec![path.clone()], Risk::High)]
+    {
+        let program = MergeFacts { paths: vec![path.clone()], contents, unread, ..facts(task) };
+        assert_eq!(scope.merge(merge(), &program).unwrap().risk.level, level);
+    }
     // What the change does counts, whatever the task was declared.
     let risk = low();
     let scope = Scope { authority: &authority, task, task_type: "code", risk: &risk, target: Some(&target) };

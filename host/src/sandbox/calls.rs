@@ -14,21 +14,19 @@ use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
 use super::approval::Shown;
+use super::decisions::Failed;
 use super::determinism;
 pub(super) use super::errors::{CallError, Finding, GuestError};
+use super::late::Late;
 use super::leaks::Leak;
-use super::run::{RunError, RunMode};
+use super::run::RunError;
 use super::state::{RunState, Services};
 use crate::crash::{self, Point};
 use crate::github::{GitHub, GitHubError};
 use crate::journal::{self, Alert, Call, Message, Next, NotDurable, Outcome, Raised, Reply, Verdict};
-use crate::policy::{Assessment, Decision, Denied, Granted, Ruling};
+use crate::policy::{Assessment, Decision, Denied, Granted, Ruling, TakingBack};
 use crate::repo::Branch;
 use crate::task::Risk;
-
-/// Tries to find out what became of a mutation whose answer was lost, and the pause before the second; it doubles.
-const RECONCILE_TRIES: u32 = 4;
-const RECONCILE_PAUSE: Duration = Duration::from_millis(500);
 
 /// Names a step in the world, so that its effect can be found again: it stands in commit messages.
 #[derive(Debug, Clone)]
@@ -72,6 +70,16 @@ pub(super) trait Mutation: Clone + Send + Sync + 'static {
         grant: Granted<Self::Action>,
     ) -> impl Future<Output = Result<Self::Output, GitHubError>> + Send;
 
+    /// What may undo this very effect, should it come too late; none where the world refuses a second one by itself.
+    fn taking_back(_grant: &Granted<Self::Action>) -> Option<TakingBack> {
+        None
+    }
+
+    /// The number of a pull request that it opened.
+    fn opened(_output: &Self::Output) -> Option<u64> {
+        None
+    }
+
     /// Whether the world shows the effect of this very step. `None` is certain: it did not happen.
     fn find(
         &self,
@@ -104,7 +112,7 @@ impl RunState {
     ) -> Result<T, CallError>
     where
         T: Serialize + DeserializeOwned + Send + 'static,
-        E: Into<GuestError> + Send + 'static,
+        E: Failed,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
         let (call, leak) = self.screen(call, &[]);
@@ -119,7 +127,11 @@ impl RunState {
         self.decided(position, &call, &allowed).await?;
         let result = match allowed.map_err(GuestError::from).and_then(|_| act(&self.services)) {
             Err(refused) => Err(refused),
-            Ok(acting) => self.outside(acting).await?.map_err(Into::into),
+            Ok(acting) => {
+                let acted = self.outside(acting).await?;
+                self.denied_outside(position, &call, &acted).await?;
+                acted.map_err(Into::into)
+            }
         };
         let at = determinism::now();
         self.clock.move_to(at);
@@ -166,7 +178,8 @@ impl RunState {
         crash::point(Point::AfterIntent);
         self.may_act()?;
         crash::point(Point::BeforeAct);
-        let acted = self.outside(M::act(github.clone(), grant)).await?;
+        let late = Late { task: self.task.id, act_until: self.act_until.clone(), alerts: self.services.alerts.clone() };
+        let acted = self.outside(late.act::<M>(github.clone(), grant)).await?;
         crash::point(Point::AfterAct);
         let result = match acted {
             Err(GitHubError::Unknown(cause)) => match self.reconcile(&mutation, &github, &step).await? {
@@ -234,7 +247,7 @@ impl RunState {
 
     /// What a call turned out to be is what the task is from here on: later starts, its acceptance and its logs go by
     /// it. A recorded call was not decided again, so it raises nothing twice; the journal has no step of it.
-    async fn keep_risk(&mut self, found: Assessment) -> Result<(), RunError> {
+    pub(super) async fn keep_risk(&mut self, found: Assessment) -> Result<(), RunError> {
         if found.level <= self.risk.level {
             return Ok(());
         }
@@ -243,25 +256,19 @@ impl RunState {
         self.send(Message::Raise(raised)).await
     }
 
-    async fn advance(&mut self, call: &Call) -> Result<Next, RunError> {
+    pub(super) async fn advance(&mut self, call: &Call) -> Result<Next, RunError> {
         self.drain_log().await?;
         if self.cursor.calls() >= self.manifest.limits.host_calls {
             return Err(RunError::OutOfHostCalls { calls_max: self.manifest.limits.host_calls });
         }
-        let next = self.cursor.advance(call)?;
-        // The one gate to everything that a call does: a replay does not pass it.
-        if self.mode == RunMode::Replay
-            && let Next::Fresh(position) | Next::Unfinished(position, _) = next
-        {
-            return Err(RunError::BeyondJournal { position, call: call.describe() });
-        }
+        let next = self.mode.admit(self.cursor.advance(call)?, call)?;
         let recorded = if let Next::Recorded(_, outcome) = &next { journal::weight(&outcome.result) } else { 0 };
         self.weigh(journal::weight(&call.arguments) + recorded)?;
         Ok(next)
     }
 
     /// Counts what a call carries, in both directions; the journal has to hold it, and a resumed run to load it.
-    fn weigh(&mut self, bytes: usize) -> Result<(), RunError> {
+    pub(super) fn weigh(&mut self, bytes: usize) -> Result<(), RunError> {
         let limit_kib = self.manifest.limits.journal_kib;
         self.journal_bytes = self.journal_bytes.saturating_add(bytes);
         if self.journal_bytes > limit_kib as usize * 1024 {
@@ -271,7 +278,7 @@ impl RunState {
     }
 
     /// Gives the guest what the journal holds.
-    fn replay<T: DeserializeOwned>(&mut self, outcome: &Outcome) -> Result<T, CallError> {
+    pub(super) fn replay<T: DeserializeOwned>(&mut self, outcome: &Outcome) -> Result<T, CallError> {
         self.clock.move_to(outcome.at);
         let unreadable =
             |error: serde_json::Error| RunError::Host(format!("a recorded result can not be read: {error}"));
@@ -291,7 +298,7 @@ impl RunState {
     }
 
     /// Fails where the lease may have passed to another host meanwhile.
-    fn may_act(&self) -> Result<(), RunError> {
+    pub(super) fn may_act(&self) -> Result<(), RunError> {
         if Instant::now() < *self.act_until.borrow() { Ok(()) } else { Err(RunError::LeaseLost) }
     }
 
@@ -303,7 +310,7 @@ impl RunState {
         Ok((github, base.ok_or_else(|| GuestError::Denied("the task's payload names no repository".to_owned()))?))
     }
 
-    async fn intend(&mut self, made: &Made) -> Result<(), RunError> {
+    pub(super) async fn intend(&mut self, made: &Made) -> Result<(), RunError> {
         let (reply, durable) = oneshot::channel();
         let Made { position, call, began_at } = made.clone();
         self.send(Message::Intend { position, call, at: began_at, approval: None, reply: Some(reply) }).await?;
@@ -329,7 +336,7 @@ impl RunState {
     }
 
     /// Records that a call was not made because it would have sent a secret out.
-    async fn refuse<T>(&mut self, made: Made, leak: Leak) -> Result<T, CallError> {
+    pub(super) async fn refuse<T>(&mut self, made: Made, leak: Leak) -> Result<T, CallError> {
         let at = determinism::now();
         self.clock.move_to(at);
         let Leak { error, alert } = leak;
@@ -337,30 +344,6 @@ impl RunState {
         self.weigh(journal::weight(&stored))?;
         self.send(made.done(stored, at, Some(Box::new(alert)), None)).await?;
         Err(error.into())
-    }
-
-    async fn reconcile<M: Mutation>(
-        &mut self,
-        mutation: &M,
-        github: &GitHub,
-        step: &StepName,
-    ) -> Result<Option<M::Output>, RunError> {
-        let (mutation, github, step) = (mutation.clone(), github.clone(), step.clone());
-        let name = step.to_string();
-        let search = async move {
-            let mut pause = RECONCILE_PAUSE;
-            let mut answer = mutation.find(github.clone(), step.clone()).await;
-            for _ in 1..RECONCILE_TRIES {
-                if answer.is_ok() {
-                    break;
-                }
-                tokio::time::sleep(pause).await;
-                pause *= 2;
-                answer = mutation.find(github.clone(), step.clone()).await;
-            }
-            answer
-        };
-        self.outside(search).await?.map_err(|error| RunError::Unreconciled { step: name, cause: error.to_string() })
     }
 }
 
@@ -373,7 +356,13 @@ pub(super) struct Made {
 }
 
 impl Made {
-    fn done(self, result: Value, at: OffsetDateTime, alert: Option<Box<Alert>>, reply: Option<Reply>) -> Message {
+    pub(super) fn done(
+        self,
+        result: Value,
+        at: OffsetDateTime,
+        alert: Option<Box<Alert>>,
+        reply: Option<Reply>,
+    ) -> Message {
         let Self { position, call, began_at } = self;
         Message::Done { position, call, began_at, result, at, alert, reply }
     }
@@ -393,7 +382,7 @@ fn no_github() -> GuestError {
     GuestError::Unavailable("this host has no GitHub token; the operator sets GITHUB_TOKEN".to_owned())
 }
 
-fn to_journal<T: Serialize>(result: &Result<T, GuestError>) -> Result<Value, RunError> {
+pub(super) fn to_journal<T: Serialize>(result: &Result<T, GuestError>) -> Result<Value, RunError> {
     let stored = match result {
         Ok(value) => serde_json::to_value(value).map(|value| json!({ "ok": value })),
         Err(error) => serde_json::to_value(error).map(|error| json!({ "err": error })),

@@ -7,10 +7,31 @@ use serde::Serialize;
 use super::calls::{CallError, GuestError, Made};
 use super::run::RunError;
 use super::state::RunState;
+use crate::egress::FetchError;
+use crate::github::GitHubError;
 use crate::journal::{Call, Decided, Message, Verdict};
 use crate::policy::{Assessment, Authority, DEFAULT_DENY, Decision, Denied, Scope};
 use crate::repo::Repository;
 use crate::task::{Risk, Target, Task};
+
+/// How a look at the world fails.
+pub(super) trait Failed: Into<GuestError> + Send + 'static {
+    /// What denied it, where that came to be seen only while it was done: a redirect, or the address that a name has.
+    fn denied_by(&self) -> &[String] {
+        &[]
+    }
+}
+
+impl Failed for GitHubError {}
+
+impl Failed for FetchError {
+    fn denied_by(&self) -> &[String] {
+        match self {
+            Self::Denied(denied) => &denied.policies,
+            Self::Invalid(_) | Self::Unavailable(_) => &[],
+        }
+    }
+}
 
 /// Who asks, and for which task: as it is at one call.
 pub(super) struct Standing {
@@ -81,6 +102,20 @@ impl RunState {
             Err(denied) => (Verdict::Denied, denied.policies.clone()),
         };
         self.record_decision(position, call, verdict, policies, self.risk.level).await
+    }
+
+    /// What was allowed as it was asked for, and denied on the way, is a denial beside the permission.
+    pub(super) async fn denied_outside<T, E: Failed>(
+        &mut self,
+        position: u32,
+        call: &Call,
+        acted: &Result<T, E>,
+    ) -> Result<(), RunError> {
+        let policies = acted.as_ref().err().map(Failed::denied_by).unwrap_or_default();
+        if policies.is_empty() {
+            return Ok(());
+        }
+        self.record_decision(position, call, Verdict::Denied, policies.to_vec(), self.risk.level).await
     }
 
     /// Ends a mutation that was not decided in its favour. What the world refused, policy never judged.

@@ -90,6 +90,7 @@ impl RunState {
             }
             RunError::BeyondJournal { position, call } => RunError::BeyondJournal { position, call: clean(call) },
             other @ (RunError::Suspended { .. }
+            | RunError::WaitingGoal { .. }
             | RunError::WaitingApproval { .. }
             | RunError::LeaseLost
             | RunError::OutOfTime { .. }

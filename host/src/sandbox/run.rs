@@ -11,9 +11,10 @@ use super::engine::Sandbox;
 use super::imports;
 use super::log;
 use super::role::LoadedRole;
+use super::script::Script;
 use super::state::{RunState, Services};
 use crate::approval::ApprovalId;
-use crate::journal::{Diverged, Message, Step};
+use crate::journal::{Call, Diverged, Message, Next, Step};
 use crate::policy::Authority;
 use crate::repo::Sha;
 use crate::task::{Claim, Failure, Task};
@@ -44,11 +45,26 @@ pub struct RunInput {
 }
 
 /// Whether a run may make calls that its journal does not answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum RunMode {
     Live,
     /// It ends at the first such call, before anything is decided or done.
     Replay,
+    /// The script answers it; where the script does not, the same.
+    Scripted(Arc<Script>),
+}
+
+impl RunMode {
+    /// The one gate to everything that a call does: neither a replay nor a scripted run passes it.
+    pub(super) fn admit(&self, next: Next, call: &Call) -> Result<Next, RunError> {
+        let (Next::Fresh(position) | Next::Unfinished(position, _)) = next else { return Ok(next) };
+        let unanswered = || RunError::BeyondJournal { position, call: call.describe() };
+        match self {
+            Self::Live => Ok(next),
+            Self::Replay => Err(unanswered()),
+            Self::Scripted(script) => Ok(Next::Recorded(position, script.answer(call).ok_or_else(unanswered)?)),
+        }
+    }
 }
 
 /// How a run ends by the role's own word.
@@ -63,6 +79,8 @@ pub enum RunEnd {
 pub enum RunError {
     #[error("the run is suspended until {wake_at}")]
     Suspended { wake_at: OffsetDateTime },
+    #[error("the run waits until {wake_at}, or for more than {ended} tasks of its goal to end")]
+    WaitingGoal { wake_at: OffsetDateTime, ended: u32 },
     #[error("{action} waits for approval {approval}")]
     WaitingApproval { approval: ApprovalId, action: String },
     #[error("another worker holds the task now")]
@@ -81,7 +99,7 @@ pub enum RunError {
     OutOfLog { lines_max: u32 },
     #[error(transparent)]
     Diverged(#[from] Diverged),
-    /// Of a replay alone.
+    /// Of replays and scripted runs alone.
     #[error("the journal does not answer step {position}, {call}")]
     BeyondJournal { position: u32, call: String },
     #[error("what became of step {step} can not be found out: {cause}")]
@@ -156,8 +174,13 @@ async fn run_guest(role: Arc<LoadedRole>, mut store: Store<RunState>) -> Result<
     let state = store.data_mut();
     let ended = state.cleaned(ended);
     // An unfinished line of a run that goes on later is finished then, and counted once.
-    let goes_on =
-        matches!(ended, Err(RunError::Suspended { .. } | RunError::WaitingApproval { .. } | RunError::LeaseLost));
+    let goes_on = matches!(
+        ended,
+        Err(RunError::Suspended { .. }
+            | RunError::WaitingGoal { .. }
+            | RunError::WaitingApproval { .. }
+            | RunError::LeaseLost)
+    );
     let streams = if goes_on { Ok(()) } else { state.stdout.finish().and_then(|()| state.stderr.finish()) };
     log::lock(&state.log).release();
     let drained = state.drain_log().await;

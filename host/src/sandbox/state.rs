@@ -17,7 +17,8 @@ use super::run::{RunError, RunInput, RunMode};
 use crate::approval::Versions;
 use crate::egress::WebClient;
 use crate::github::GitHub;
-use crate::journal::{Cursor, Message};
+use crate::journal::{Alert, Cursor, Message};
+use crate::llm::Models;
 use crate::manifest::Manifest;
 use crate::policy::{Assessment, Authority};
 use crate::repo::Sha;
@@ -35,8 +36,12 @@ pub struct Services {
     /// None where no token is configured: calls answer `unavailable`.
     pub github: Option<GitHub>,
     pub web: WebClient,
+    /// None where no key is configured: calls answer `unavailable`.
+    pub models: Option<Models>,
     /// Looks through what leaves a run.
     pub secrets: Arc<Scanner>,
+    /// For what people have to look at and a run that lost its claim can not say any more.
+    pub alerts: mpsc::Sender<Alert>,
 }
 
 /// The data of a store.

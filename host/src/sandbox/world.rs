@@ -18,6 +18,12 @@ const HOST_WIT: &[(&str, &str)] = &[
     ("timer.wit", include_str!("../../../wit/timer.wit")),
     ("scratch.wit", include_str!("../../../wit/scratch.wit")),
     ("http.wit", include_str!("../../../wit/http.wit")),
+    ("llm.wit", include_str!("../../../wit/llm.wit")),
+    ("tasks.wit", include_str!("../../../wit/tasks.wit")),
+    ("goals.wit", include_str!("../../../wit/goals.wit")),
+    ("monitoring.wit", include_str!("../../../wit/monitoring.wit")),
+    ("knowledge.wit", include_str!("../../../wit/knowledge.wit")),
+    ("outward.wit", include_str!("../../../wit/outward.wit")),
     ("roles.wit", include_str!("../../../wit/roles.wit")),
 ];
 /// Where a third party's role has its world, below its directory.

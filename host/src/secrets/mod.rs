@@ -69,13 +69,17 @@ impl std::fmt::Debug for Scanner {
 impl Scanner {
     /// From the host's own secrets, each with the name that people know it by. The same name may come twice.
     pub fn new(secrets: &[(String, SecretString)]) -> Self {
+        Self::of_bytes(secrets.iter().map(|(name, secret)| (name.as_str(), secret.expose_secret().as_bytes())))
+    }
+
+    /// The same of secrets that need not be text.
+    pub fn of_bytes<'a>(secrets: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
         let (mut names, mut too_short, mut values) = (Vec::new(), Vec::new(), Vec::new());
         for (name, secret) in secrets {
-            let secret = secret.expose_secret().as_bytes();
             if secret.len() < SECRET_BYTES_MIN {
-                too_short.push(name.clone());
+                too_short.push(name.to_owned());
             } else {
-                names.push(name.clone());
+                names.push(name.to_owned());
                 values.push(secret);
             }
         }

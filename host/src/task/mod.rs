@@ -3,18 +3,22 @@
 //! Invariant: nothing here knows of a database, a network or a clock.
 
 mod criterion;
+mod goal;
 mod ids;
 mod new;
 mod outcome;
+mod plan;
 mod status;
 
 pub use criterion::{Criterion, CriterionError};
-pub use ids::{Attempt, HostId, Lease, TaskId, WorkerId};
+pub use goal::{GOAL_TASKS_MAX, GoalDraft, GoalState, NewGoal};
+pub use ids::{Attempt, GoalId, HostId, Lease, TaskId, WorkerId};
 pub use new::{CodeChange, CodePayload, InvalidTask, NewTask, TaskDraft, Treatment, limits};
 pub use outcome::{
     Answer, Claim, ClaimedCheck, ClaimedDocument, ClaimedSuite, Failure, Observation, Proof, REASON_BYTES_MAX,
     SUMMARY_BYTES_MAX, SuiteSource, TestCounts,
 };
+pub use plan::{AdmittedTask, Existing, InvalidPlan, PLAN_TASKS_MAX, Plan, PlannedTask, admit_plan};
 pub(crate) use status::database_enum;
 pub use status::{EvidenceKind, LogLevel, Priority, Risk, TaskStatus, WorkerStatus};
 
@@ -37,6 +41,8 @@ pub struct Task {
     pub attempt: Attempt,
     pub attempts_max: u32,
     pub last_error: Option<String>,
+    /// The goal that it works for.
+    pub goal: Option<GoalId>,
 }
 
 /// Where a task's work goes.

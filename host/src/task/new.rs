@@ -54,19 +54,19 @@ pub struct TaskDraft {
     pub deadline_at: Option<OffsetDateTime>,
 }
 
-fn medium() -> Priority {
+pub(super) fn medium() -> Priority {
     Priority::Medium
 }
 fn low() -> Risk {
     Risk::Low
 }
-fn empty_object() -> Value {
+pub(super) fn empty_object() -> Value {
     Value::Object(serde_json::Map::new())
 }
-fn empty_list() -> Value {
+pub(super) fn empty_list() -> Value {
     Value::Array(Vec::new())
 }
-fn three() -> u32 {
+pub(super) fn three() -> u32 {
     3
 }
 
@@ -145,9 +145,9 @@ impl NewTask {
     }
 }
 
-fn check_text(draft: &TaskDraft) -> Result<(), InvalidTask> {
-    let title_chars = draft.title.chars().count();
-    if draft.title.trim().is_empty() {
+pub(super) fn check_title(title: &str) -> Result<(), InvalidTask> {
+    let title_chars = title.chars().count();
+    if title.trim().is_empty() {
         return Err(invalid("title", "must not be empty"));
     }
     if title_chars > limits::TITLE_CHARS_MAX {
@@ -156,15 +156,25 @@ fn check_text(draft: &TaskDraft) -> Result<(), InvalidTask> {
             format!("has {title_chars} characters; the limit is {}", limits::TITLE_CHARS_MAX),
         ));
     }
-    if draft.title.chars().any(char::is_control) {
+    if title.chars().any(char::is_control) {
         return Err(invalid("title", "must not contain control characters or line breaks"));
     }
-    if draft.description.len() > limits::DESCRIPTION_BYTES_MAX {
+    Ok(())
+}
+
+pub(super) fn check_description(description: &str) -> Result<(), InvalidTask> {
+    if description.len() > limits::DESCRIPTION_BYTES_MAX {
         return Err(invalid("description", format!("is longer than {} bytes", limits::DESCRIPTION_BYTES_MAX)));
     }
-    if draft.description.contains('\0') {
+    if description.contains('\0') {
         return Err(invalid("description", "contains U+0000, which PostgreSQL can not store"));
     }
+    Ok(())
+}
+
+fn check_text(draft: &TaskDraft) -> Result<(), InvalidTask> {
+    check_title(&draft.title)?;
+    check_description(&draft.description)?;
     match &draft.assigned_worker {
         Some(worker) if worker.is_empty() || worker.len() > 128 || worker.chars().any(char::is_control) => {
             Err(invalid("assigned_worker", "must be a worker type or id of 1 to 128 bytes, or absent"))
@@ -173,7 +183,7 @@ fn check_text(draft: &TaskDraft) -> Result<(), InvalidTask> {
     }
 }
 
-fn check_criteria(value: &Value) -> Result<Vec<Criterion>, InvalidTask> {
+pub(super) fn check_criteria(value: &Value) -> Result<Vec<Criterion>, InvalidTask> {
     let criteria = Criterion::parse_list(value).map_err(|error| invalid("acceptance_criteria", error.to_string()))?;
     if criteria.len() > limits::CRITERIA_MAX {
         return Err(invalid("acceptance_criteria", format!("has more than {} entries", limits::CRITERIA_MAX)));
@@ -187,7 +197,7 @@ fn check_criteria(value: &Value) -> Result<Vec<Criterion>, InvalidTask> {
     Ok(criteria)
 }
 
-fn has_nul(value: &Value) -> bool {
+pub(super) fn has_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains('\0'),
         Value::Array(items) => items.iter().any(has_nul),

@@ -1,6 +1,6 @@
 //! How a run ends, as the role claims it. Whether it is true is for `evidence` to judge.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::repo::{Repository, Sha};
 
@@ -18,11 +18,13 @@ pub struct Claim {
     pub answers: Vec<Answer>,
 }
 
-/// What the host is to verify.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What the host is to verify. As JSON, for tests of roles: `{"merged-pull-request": {"repository": …, "number": …}}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Proof {
     /// As the role spells it; it may be no repository at all.
     MergedPullRequest {
+        #[serde(serialize_with = "as_spelled")]
         repository: Result<Repository, String>,
         number: u64,
     },
@@ -31,10 +33,23 @@ pub enum Proof {
     /// Journal positions of the sources that the claim's summary stands on.
     CitedSummary(Vec<u32>),
     Document(ClaimedDocument),
+    /// Ids of the children of the goal that was closed, as the role spells them.
+    TasksCreated(Vec<String>),
+    ReportStored {
+        id: String,
+        sha256: String,
+    },
+    /// Journal positions of measurements, and ids of the alerts that were raised.
+    AlertsEvaluated {
+        measurements: Vec<u32>,
+        raised: Vec<String>,
+    },
+    /// The recommendation's id.
+    RecommendationFiled(String),
 }
 
 /// Tests that are said to have run, and how often each end came.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ClaimedSuite {
     pub name: String,
     pub counts: TestCounts,
@@ -50,21 +65,22 @@ pub struct TestCounts {
 }
 
 /// Where counts come from, as the role spells it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum SuiteSource {
     CheckRun {
+        #[serde(serialize_with = "as_spelled")]
         repository: Result<Repository, String>,
+        #[serde(serialize_with = "as_spelled")]
         sha: Result<Sha, String>,
         name: String,
     },
     /// The journal position at which the report was read.
-    JunitReport {
-        step: u32,
-    },
+    JunitReport { step: u32 },
 }
 
 /// One thing that is said to have been checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ClaimedCheck {
     pub name: String,
     pub step: u32,
@@ -84,10 +100,25 @@ pub enum Observation {
 }
 
 /// Where a document is said to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ClaimedDocument {
     Url(String),
-    File { repository: Result<Repository, String>, path: String, reference: String, sha256: String },
+    File {
+        #[serde(serialize_with = "as_spelled")]
+        repository: Result<Repository, String>,
+        path: String,
+        reference: String,
+        sha256: String,
+    },
+}
+
+/// A name, or what is wrong with it.
+fn as_spelled<T: Serialize, S: Serializer>(name: &Result<T, String>, serializer: S) -> Result<S::Ok, S::Error> {
+    match name {
+        Ok(name) => name.serialize(serializer),
+        Err(problem) => serializer.serialize_str(problem),
+    }
 }
 
 /// One acceptance criterion, answered with journal positions of this attempt.

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{document, found};
+use super::{document, files, found};
 use crate::evidence::World;
 use crate::github::{GitHub, GitHubError, PullRequest};
-use crate::repo::{RepoPath, Repository, Sha};
+use crate::policy::Denied;
+use crate::repo::{Repository, Sha};
 use crate::task::{Claim, ClaimedDocument, ClaimedSuite, Criterion, EvidenceKind, Proof, SuiteSource, Task};
 
 /// Commits that one claim's suites may name: each is a request or several.
@@ -16,14 +17,14 @@ const COMMITS_MAX: usize = 10;
 pub enum Gathered {
     World(Box<World>),
     /// The claim asks the host to look where the role may not.
-    Denied(String),
+    Denied(Denied),
     /// The outside did not answer.
     Unanswered(String),
 }
 
 /// Why asking ended early.
 enum Stop {
-    Denied(String),
+    Denied(Denied),
     Unanswered(String),
 }
 
@@ -37,7 +38,7 @@ impl From<GitHubError> for Stop {
 /// `may_read` refuses to the role.
 pub async fn gather(
     github: Option<&GitHub>,
-    may_read: &(dyn Fn(&Repository) -> Result<(), String> + Sync),
+    may_read: &(dyn Fn(&Repository) -> Result<(), Denied> + Sync),
     task: &Task,
     claim: &Claim,
     world: World,
@@ -45,14 +46,14 @@ pub async fn gather(
     let looking = Looking { github, may_read, task };
     match looking.all(claim, world).await {
         Ok(world) => Gathered::World(Box::new(world)),
-        Err(Stop::Denied(reason)) => Gathered::Denied(reason),
+        Err(Stop::Denied(denied)) => Gathered::Denied(denied),
         Err(Stop::Unanswered(cause)) => Gathered::Unanswered(cause),
     }
 }
 
 struct Looking<'a> {
     github: Option<&'a GitHub>,
-    may_read: &'a (dyn Fn(&Repository) -> Result<(), String> + Sync),
+    may_read: &'a (dyn Fn(&Repository) -> Result<(), Denied> + Sync),
     task: &'a Task,
 }
 
@@ -92,7 +93,7 @@ impl Looking<'_> {
         if self.task.criteria.iter().any(|criterion| matches!(criterion, Criterion::CheckGreen { .. })) {
             world.checks = github.check_runs(repository, &pull_request.head_sha).await?;
         }
-        world.files = self.files(github, repository, merge_of(&pull_request)).await?;
+        world.files = files(github, &self.task.criteria, repository, merge_of(&pull_request)).await?;
         world.pull_request = Some(pull_request);
         Ok(())
     }
@@ -108,8 +109,8 @@ impl Looking<'_> {
             })
             .collect();
         if named.len() > COMMITS_MAX {
-            let reason = format!("the suites name check runs of {} commits; the limit is {COMMITS_MAX}", named.len());
-            return Err(Stop::Denied(reason));
+            let message = format!("the suites name check runs of {} commits; the limit is {COMMITS_MAX}", named.len());
+            return Err(Stop::Denied(Denied { policies: vec!["evidence-limit".to_owned()], message }));
         }
         for (repository, sha) in named {
             let runs = found(self.github(&repository)?.check_runs(&repository, &sha).await)?;
@@ -131,33 +132,13 @@ impl Looking<'_> {
         let asked = self.task.criteria.iter().any(|criterion| matches!(criterion, Criterion::FileContains { .. }));
         if let (true, Some(target)) = (asked, self.task.target()) {
             let github = self.github(&target.repository)?;
-            world.files = self.files(github, &target.repository, Some(target.base.as_str())).await?;
+            let base = Some(target.base.as_str());
+            world.files = files(github, &self.task.criteria, &target.repository, base).await?;
         }
         Ok(())
     }
-
-    /// One for each `file-contains` criterion: its text, none where there is no such text file.
-    async fn files(
-        &self,
-        github: &GitHub,
-        repository: &Repository,
-        reference: Option<&str>,
-    ) -> Result<Vec<Option<String>>, Stop> {
-        let mut files = Vec::new();
-        for criterion in &self.task.criteria {
-            let Criterion::FileContains { path, .. } = criterion else { continue };
-            files.push(match (RepoPath::parse(path), reference) {
-                (Ok(path), Some(reference)) => {
-                    let file = found(github.file(repository, &path, reference).await)?;
-                    file.and_then(|file| String::from_utf8(file.content).ok())
-                }
-                (Ok(_) | Err(_), _) => None,
-            });
-        }
-        Ok(files)
-    }
 }
 
-fn merge_of(pull_request: &PullRequest) -> Option<&str> {
+pub(super) fn merge_of(pull_request: &PullRequest) -> Option<&str> {
     pull_request.merge_sha.as_ref().map(Sha::as_str)
 }

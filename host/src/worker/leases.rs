@@ -1,16 +1,17 @@
 //! The claims that this host holds, of all its workers: renewed together, and stopped when one is lost.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tracing::warn;
 
+use crate::db::queue::Renewed;
 use crate::db::{Db, DbError};
 use crate::task::{Lease, TaskId, WorkerId};
 
-/// How often claims are looked after: a cancelled task stops within about this.
+/// How often claims are looked after: a task that was cancelled through another host stops within about this.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// What a run is told.
@@ -92,15 +93,15 @@ impl Held {
         self.lock().iter().map(|(task, entry)| (*task, entry.lease)).collect()
     }
 
-    /// Of what was asked about, what is not kept is lost.
-    fn settle(&self, asked: &[(TaskId, Lease)], kept: &HashSet<TaskId>, renewed: Option<(Instant, Duration)>) {
+    /// Of what was asked about, what does not stand is lost. Whose lease is longer now may act until the new one's half.
+    fn settle(&self, asked: &[(TaskId, Lease)], found: &Renewed, act_until: Instant) {
         let held = self.lock();
         for (task, lease) in asked {
             let Some(entry) = held.get(task).filter(|entry| entry.lease == *lease) else { continue };
-            if !kept.contains(task) {
+            if !found.standing.contains(task) {
                 entry.stop.send_replace(Stop::Lost);
-            } else if let Some((asked_at, length)) = renewed {
-                entry.act_until.send_replace(may_act_until(asked_at, length));
+            } else if found.extended.contains(task) {
+                entry.act_until.send_replace(act_until);
             }
         }
     }
@@ -122,14 +123,18 @@ pub(super) async fn stopped(stop: &mut watch::Receiver<Stop>) -> Stop {
     }
 }
 
-/// Renews every third of a lease, all claims of the host in one statement; looks every half second; and stops runs
-/// whose claim is gone, or whose lease must have run out because the database could not be asked.
-pub async fn keep(db: Db, held: Arc<Held>, lease: Duration) {
+/// Renews every third of a lease, all claims of the host in one statement; looks every half second, and at once when this
+/// host has ended somebody's task; and stops runs whose claim is gone, or whose lease must have run out because the
+/// database could not be asked.
+pub async fn keep(db: Db, held: Arc<Held>, lease: Duration, mut look: watch::Receiver<()>) {
     let renew_every = lease / 3;
     let mut renewed_at = Instant::now();
     let mut answered_at = Instant::now();
     loop {
-        tokio::time::sleep(LOOK_EVERY.min(renew_every)).await;
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY.min(renew_every)) => {}
+            Ok(()) = look.changed() => {}
+        }
         let claims = held.list();
         if claims.is_empty() {
             (renewed_at, answered_at) = (Instant::now(), Instant::now());
@@ -138,16 +143,17 @@ pub async fn keep(db: Db, held: Arc<Held>, lease: Duration) {
         let renew = renewed_at.elapsed() >= renew_every;
         let asked_at = Instant::now();
         match ask(&db, &claims, renew.then_some(lease), renew_every).await {
-            Ok(kept) => {
+            Ok(found) => {
                 answered_at = asked_at;
-                if renew {
+                // Those that somebody else held just then are tried again at the next look.
+                if renew && found.extended.len() == found.standing.len() {
                     renewed_at = asked_at;
                 }
-                held.settle(&claims, &kept.into_iter().collect(), renew.then_some((asked_at, lease)));
+                held.settle(&claims, &found, may_act_until(asked_at, lease));
             }
             Err(error) if answered_at.elapsed() > lease => {
                 warn!(%error, "the leases could not be renewed in time; giving the runs up");
-                held.settle(&claims, &HashSet::new(), None);
+                held.settle(&claims, &Renewed::default(), asked_at);
             }
             Err(error) => warn!(%error, "the leases could not be looked after; trying again"),
         }
@@ -160,11 +166,11 @@ async fn ask(
     claims: &[(TaskId, Lease)],
     renew: Option<Duration>,
     limit: Duration,
-) -> Result<Vec<TaskId>, DbError> {
+) -> Result<Renewed, DbError> {
     let question = async {
         match renew {
             Some(lease) => db.renew_leases(claims, lease).await,
-            None => db.held_leases(claims).await,
+            None => Ok(Renewed { standing: db.held_leases(claims).await?, ..Renewed::default() }),
         }
     };
     let answered = tokio::time::timeout(limit, question).await;

@@ -35,6 +35,8 @@ pub use writer::Writer;
 
 /// Most tasks claimed by one statement.
 const CLAIM_BATCH_MAX: usize = 128;
+/// How long released runs may take to say so. Where that is not enough the database is away, and their leases run out.
+const RELEASE_TIME_MAX: Duration = Duration::from_secs(10);
 /// Pause after a failed claim: the database is away.
 const CLAIM_RETRY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -64,6 +66,8 @@ pub struct Worker {
     pub authority: Arc<Authority>,
     /// Of its manifest's task types, those that policy lets it claim.
     pub task_types: Vec<String>,
+    /// Of what it runs tasks with: the component, its manifest, the policies.
+    pub versions_sha256: [u8; 32],
     pub settings: WorkerSettings,
     pub host: HostId,
     /// The name it registered under.
@@ -141,6 +145,7 @@ impl Worker {
             role: &self.role.manifest.role.name,
             component_sha256: &self.role.component_sha256,
             manifest_sha256: &self.role.manifest.sha256,
+            versions_sha256: &self.versions_sha256,
         };
         let asked_at = Instant::now();
         let claims = self.db.claim_tasks(&request, position).await?;
@@ -170,8 +175,14 @@ impl Worker {
         });
         if finished.await.is_err() {
             self.held.stop_all_of(&self.id, Stop::Release);
-            while let Some(ended) = tasks.join_next().await {
-                report(ended);
+            let released = tokio::time::timeout(RELEASE_TIME_MAX, async {
+                while let Some(ended) = tasks.join_next().await {
+                    report(ended);
+                }
+            });
+            if released.await.is_err() {
+                warn!(worker = %self.id, running = tasks.len(), "runs could not be released; their leases run out");
+                tasks.shutdown().await;
             }
         }
     }

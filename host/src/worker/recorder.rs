@@ -14,7 +14,9 @@ use crate::audit::{Event, EventKind};
 use crate::db::Db;
 use crate::db::commit::Write;
 use crate::db::journal::{Batch, RunKey, StepRow};
+use crate::db::wakeups::Wake;
 use crate::journal::{self, Alert, Call, Decided, LogLine, Message, NotDurable, Outcome, Reply, Step};
+use crate::records::{self, Change, Changed};
 use crate::task::{LogLevel, Risk};
 
 /// How long a log line may wait before it shows.
@@ -39,6 +41,8 @@ pub(super) struct Left {
 pub(super) struct Recorder {
     db: Db,
     writer: Writer,
+    /// For changes that make tasks claimable.
+    wake: Wake,
     key: RunKey,
     batch: Batch,
     batch_bytes: usize,
@@ -49,9 +53,9 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    pub(super) fn new(db: Db, writer: Writer, key: RunKey, risk: Risk) -> Self {
+    pub(super) fn new(db: Db, writer: Writer, wake: Wake, key: RunKey, risk: Risk) -> Self {
         let log_calls = is_logged(risk);
-        Self { db, writer, key, batch: Batch::default(), batch_bytes: 0, stored: false, log_calls }
+        Self { db, writer, wake, key, batch: Batch::default(), batch_bytes: 0, stored: false, log_calls }
     }
 
     /// Records until the run is over.
@@ -109,6 +113,28 @@ impl Recorder {
                 drop(reply.send(asked.clone()));
                 return asked.map(|_| ());
             }
+            Message::Look { query, reply } => {
+                let answer = persist("a look", || self.db.look(&self.key, &query)).await.map_err(not_durable);
+                drop(reply.send(answer.clone()));
+                return answer.map(drop);
+            }
+            Message::Reserve { reservation, reply } => {
+                let reserve = || self.db.reserve_model(&self.key, &reservation);
+                let reserved = persist("a reservation", reserve).await.map_err(not_durable);
+                drop(reply.send(reserved.clone()));
+                return reserved.map(drop);
+            }
+            Message::Settle { settlement, reply } => {
+                let settle = || self.db.settle_model(&self.key, &settlement);
+                let settled = persist("what a model took", settle).await.map_err(not_durable);
+                drop(reply.send(settled.clone()));
+                return settled;
+            }
+            Message::Change { position, call, began_at, change, reply } => {
+                let changed = self.change(row(position, &call, began_at, None), &change).await;
+                drop(reply.send(changed.clone()));
+                return changed.map(drop);
+            }
             Message::Done { position, call, began_at, result, at, alert, reply } => {
                 self.batch_bytes += journal::weight(&result);
                 let row = row(position, &call, began_at, Some(Outcome { result, at }));
@@ -159,6 +185,24 @@ impl Recorder {
     async fn ask(&mut self, request: &Request) -> Result<Asked, NotDurable> {
         self.flush().await?;
         persist("a request for an approval", || self.db.ask_approval(&self.key, request)).await.map_err(not_durable)
+    }
+
+    /// What came before it is stored with it.
+    async fn change(&mut self, row: StepRow, change: &Change) -> Result<Changed, NotDurable> {
+        self.stored = true;
+        self.batch_bytes = 0;
+        let batch = std::mem::take(&mut self.batch);
+        let ask = || self.db.change(&self.key, batch.clone(), row.clone(), change);
+        let (changed, frees) = persist("a change", ask).await.map_err(not_durable)?;
+        if frees {
+            self.wake.everybody();
+        }
+        if self.log_calls {
+            let result = records::stored(&changed.outcome);
+            let step = Step { outcome: Some(Outcome { result, at: changed.at }), ..row.step };
+            self.batch.calls.extend(call_line(&StepRow { step, arguments: row.arguments }));
+        }
+        Ok(changed)
     }
 
     async fn flush(&mut self) -> Result<(), NotDurable> {

@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 use super::Worker;
+use crate::db::DbError;
 use crate::task::{TaskId, WorkerStatus};
 
 /// How soon a change between idle and busy shows.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a worker that ends may take to say so.
+const SIGN_OFF_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Sends a heartbeat at each interval, and when the worker becomes busy or idle.
 pub(super) async fn beat(worker: Arc<Worker>) {
@@ -30,7 +33,9 @@ pub(super) async fn beat(worker: Arc<Worker>) {
 }
 
 pub(super) async fn sign_off(worker: &Worker) {
-    if let Err(error) = worker.db.heartbeat(&worker.id, worker.host, WorkerStatus::Offline, None).await {
+    let said = worker.db.heartbeat(&worker.id, worker.host, WorkerStatus::Offline, None);
+    let said = tokio::time::timeout(SIGN_OFF_TIME_MAX, said).await;
+    if let Err(error) = said.unwrap_or_else(|_| Err(DbError::Unavailable("no answer".to_owned()))) {
         warn!(worker = %worker.id, %error, "could not sign off; the worker will count as stale");
     }
 }

@@ -16,7 +16,7 @@ use crate::db::commit::Write;
 use crate::db::journal::{Batch, RunKey};
 use crate::db::outcomes::Ending;
 use crate::db::queue::Claim;
-use crate::journal::{Message, NotDurable};
+use crate::journal::{Alert, Message, NotDurable};
 use crate::sandbox::{RunEnd, RunError, RunInput, RunMode};
 use crate::task::{self, Task};
 
@@ -64,7 +64,8 @@ impl Worker {
         let task = Arc::new(claim.task.clone());
         let (recorder, messages) = mpsc::channel(RECORDER_QUEUE_MAX);
         let input = self.load(claim, key, &task, standing, recorder).await?;
-        let recording = Recorder::new(self.db.clone(), self.writer.clone(), key.clone(), task.risk).record(messages);
+        let recording = Recorder::new(self.db.clone(), self.writer.clone(), self.wake.clone(), key.clone(), task.risk)
+            .record(messages);
         let began = Instant::now();
         let running = async {
             let end = self.sandbox.run(&self.role, &self.services, input).await;
@@ -109,7 +110,7 @@ impl Worker {
         key: &RunKey,
         task: &Task,
         end: Result<RunEnd, RunError>,
-        left: Left,
+        mut left: Left,
     ) -> Result<Ended, DbError> {
         let (ending, cause) = match end {
             Err(RunError::LeaseLost) => return Err(DbError::LeaseLost),
@@ -117,8 +118,15 @@ impl Worker {
             Ok(RunEnd::Failed(failure)) => ending::of_failure(task, failure, self.settings.retry_base),
             Err(error) => {
                 // What the last call did to the world is not known: the same attempt finds out before it goes on.
-                let unsettled = left.stored || claim.run.resumed;
-                let unsettled = unsettled && self.db.has_unsettled_step(key.task, key.attempt).await?;
+                let unsettled = if left.stored || claim.run.resumed {
+                    self.db.unsettled_step(key.task, key.attempt).await?
+                } else {
+                    None
+                };
+                let unsettled = unsettled.as_ref();
+                if let Some(alert) = ending::alert(task, &error, unsettled) {
+                    Alert::gather(&mut left.batch.alerts, alert);
+                }
                 ending::of_error(task, claim.run.started_at, &error, unsettled, self.settings.retry_base)
             }
         };

@@ -75,7 +75,11 @@ pub(super) async fn verify(
     let may_read = |repository: &Repository| may_read(worker, task, repository);
     let world = match gather(worker.services.github.as_ref(), &may_read, task, claim, world).await {
         Gathered::World(world) => world,
-        Gathered::Denied(reason) => return Verdict::Refused(Refusal(reason)).into(),
+        Gathered::Denied(denied) => {
+            let refusal = Refusal(denied.to_string());
+            decisions.push(decision(&worker.id.0, "evidence.read", &Err(denied)).of(task.id));
+            return Verdict::Refused(refusal).into();
+        }
         Gathered::Unanswered(cause) => return Verdict::Unanswered(cause).into(),
     };
     let judged = match judged(task, claim, world).await {
@@ -117,11 +121,11 @@ fn may_complete(worker: &Worker, task: &Task, verified: bool) -> Result<Decision
     scope.complete(verified)
 }
 
-fn may_read(worker: &Worker, task: &Task, repository: &Repository) -> Result<(), String> {
+fn may_read(worker: &Worker, task: &Task, repository: &Repository) -> Result<(), Denied> {
     let target = task.target();
     let risk = Assessment::new(task.risk, task.risk_reasons.clone());
     let scope = scope(worker, task, &risk, target.as_ref());
-    scope.read(repository).map(drop).map_err(|denied| denied.to_string())
+    scope.read(repository).map(drop)
 }
 
 fn scope<'a>(worker: &'a Worker, task: &'a Task, risk: &'a Assessment, target: Option<&'a Target>) -> Scope<'a> {

@@ -120,12 +120,18 @@ impl Waiting {
 }
 
 /// One outcome for each write, in order, and whether a task became claimable. A group that is refused is written one
-/// by one, so that nobody's mistake is another's.
+/// by one, so that nobody's mistake is another's. A database that is away is nobody's mistake, and what waits behind the
+/// group must not wait for each of it.
 async fn commit(db: &Db, writes: &[&Write]) -> (Vec<Outcome>, bool) {
     let own = |outcome: Result<(), DbError>| outcome.map_err(not_durable);
     match persist("the journal", || db.commit_runs(writes)).await {
         Ok(Committed { outcomes, frees }) => (outcomes.into_iter().map(own).collect(), frees),
         Err(error) if writes.len() == 1 => (vec![Err(not_durable(error))], false),
+        Err(DbError::Unavailable(cause)) => {
+            warn!(cause, writes = writes.len(), "the database is away; a group is given up");
+            let away = || Err(not_durable(DbError::Unavailable(cause.clone())));
+            (writes.iter().map(|_| away()).collect(), false)
+        }
         Err(error) => {
             if matches!(error, DbError::LeaseLost) {
                 debug!(writes = writes.len(), "a lease of a group is lost; writing them one by one");
@@ -151,8 +157,8 @@ where
     loop {
         let stored = tokio::time::timeout(TRY_LIMIT, store()).await;
         match stored.unwrap_or_else(|_| Err(DbError::Unavailable(format!("no answer within {TRY_LIMIT:?}")))) {
-            Err(DbError::Unavailable(cause)) if attempt < TRIES => {
-                warn!(cause, "{what} could not be written; trying again");
+            Err(error) if error.is_passing() && attempt < TRIES => {
+                warn!(%error, "{what} could not be written; trying again");
                 tokio::time::sleep(pause).await;
                 pause *= 2;
                 attempt += 1;

@@ -1,41 +1,35 @@
 //! Steps 1 to 3: base commit, feature branch, files.
 
-use juggernaut_guest::{Assignment, Error, Failure, github_read, github_write, info, task};
+use juggernaut_guest::{Assignment, Error, Failure, github_read, github_write, info};
 
-use crate::payload::{Change, Payload};
+use crate::change::Job;
+use crate::payload::Change;
 
-/// Brings the task's branch to hold the changes, and says which commit is its head.
-pub fn prepare(task: &Assignment, payload: &Payload, steps: &mut Vec<u32>) -> Result<String, Failure> {
-    let base = github_read::get_branch(&payload.repository, &payload.base).map_err(|error| match error {
+/// Brings the task's branch about, and says which commit is its head.
+pub fn prepare(task: &Assignment, job: &Job) -> Result<String, Failure> {
+    let base = github_read::get_branch(&job.repository, &job.base).map_err(|error| match error {
         Error::NotFound(message) => {
-            Failure::final_(format!("{} has no branch {}: {message}", payload.repository, payload.base))
+            Failure::final_(format!("{} has no branch {}: {message}", job.repository, job.base))
         }
         error => error.into(),
     })?;
-    let mut head = match github_write::create_branch(&payload.repository, &task.branch, &base) {
+    match github_write::create_branch(&job.repository, &task.branch, &base) {
         Ok(()) => {
             info!("created branch {} at {base}", task.branch);
-            base
+            Ok(base)
         }
         // From an attempt before this one.
         Err(Error::Conflict(_)) => {
             info!("branch {} exists; going on from there", task.branch);
-            github_read::get_branch(&payload.repository, &task.branch)?
+            Ok(github_read::get_branch(&job.repository, &task.branch)?)
         }
-        Err(error) => return Err(error.into()),
-    };
-    for change in &payload.changes {
-        if let Some(commit) = write(task, payload, change)? {
-            steps.extend(task::last_step());
-            head = commit;
-        }
+        Err(error) => Err(error.into()),
     }
-    Ok(head)
 }
 
 /// Commits one file, unless the branch holds it already.
-fn write(task: &Assignment, payload: &Payload, change: &Change) -> Result<Option<String>, Failure> {
-    let there = match github_read::get_file(&payload.repository, &change.path, &task.branch) {
+pub fn write(task: &Assignment, job: &Job, change: &Change) -> Result<Option<String>, Failure> {
+    let there = match github_read::get_file(&job.repository, &change.path, &task.branch) {
         Ok(file) if file.content == change.content.as_bytes() => {
             info!("{} is as it should be", change.path);
             return Ok(None);
@@ -44,17 +38,15 @@ fn write(task: &Assignment, payload: &Payload, change: &Change) -> Result<Option
         Err(Error::NotFound(_)) => None,
         Err(error) => return Err(error.into()),
     };
-    let verb = if there.is_some() { "update" } else { "add" };
-    let subject = payload.message.as_deref().unwrap_or(&task.title);
-    let message = format!("feat: {subject}\n\n{verb} {}", change.path);
-    let commit = github_write::put_file(
-        &payload.repository,
-        &task.branch,
-        &change.path,
-        change.content.as_bytes(),
-        &message,
-        there.as_deref(),
-    )?;
+    let commit = put(task, job, change, there.as_deref())?;
     info!("committed {} as {}", change.path, commit.sha);
     Ok(Some(commit.sha))
+}
+
+/// `there` is the blob that the content replaces.
+pub fn put(task: &Assignment, job: &Job, change: &Change, there: Option<&str>) -> Result<github_write::Commit, Error> {
+    let verb = if there.is_some() { "update" } else { "add" };
+    let message = format!("{}: {}\n\n{verb} {}", job.kind, job.subject, change.path);
+    let content = change.content.as_bytes();
+    github_write::put_file(&job.repository, &task.branch, &change.path, content, &message, there)
 }

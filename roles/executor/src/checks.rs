@@ -5,8 +5,6 @@ use std::time::Duration;
 use juggernaut_guest::github_read::{self, CheckRun, CheckStatus};
 use juggernaut_guest::{Failure, info, timer};
 
-use crate::payload::Payload;
-
 /// How long a head may be without any check run before it counts as having none.
 const APPEAR_WITHIN: Duration = Duration::from_secs(2);
 /// Pause between two looks; it grows up to the longest.
@@ -16,39 +14,62 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 const LOOKS_MAX: u32 = 120;
 const GREEN: &[&str] = &["success", "neutral", "skipped"];
 
-/// Returns when every check of the head is green. A red one ends the task; one that never ends, the attempt.
-pub fn wait(payload: &Payload, head: &str) -> Result<(), Failure> {
+/// Returns when every check of the head is green, or with a red one; a check that never ends, ends the attempt.
+pub fn wait(repository: &str, head: &str) -> Result<Option<CheckRun>, Failure> {
     let mut pause = PAUSE_FIRST;
     for look in 0..LOOKS_MAX {
-        let checks = github_read::list_check_runs(&payload.repository, head)?;
+        let checks = github_read::list_check_runs(repository, head)?;
         if let Some(red) = checks.iter().find(|check| is_red(check)) {
-            return Err(Failure::final_(format!(
-                "check {:?} is {} on {head}{}; mend the change, or rerun the check, and retry the task",
-                red.name,
-                red.conclusion.as_deref().unwrap_or("without a conclusion"),
-                red.url.as_ref().map(|url| format!(" ({url})")).unwrap_or_default(),
-            )));
+            return Ok(Some(red.clone()));
         }
-        let waiting = checks.iter().filter(|check| check.status != CheckStatus::Completed).count();
+        let waiting = checks.iter().filter(|check| !is_over(check)).count();
         if waiting == 0 && !checks.is_empty() {
             info!("{} checks are green", checks.len());
-            return Ok(());
+            return Ok(None);
         }
         if checks.is_empty() && look > 0 {
             info!("the repository has no checks for {head}");
-            return Ok(());
+            return Ok(None);
         }
-        if checks.is_empty() {
-            timer::sleep(APPEAR_WITHIN)?;
-        } else {
-            info!("waiting for {waiting} of {} checks", checks.len());
-            timer::sleep(pause)?;
-            pause = (pause * 2).min(PAUSE_MAX);
-        }
+        pause_for(checks.is_empty(), waiting, checks.len(), &mut pause)?;
     }
-    Err(Failure::retriable("the checks did not end within the time that this role waits"))
+    Err(late())
+}
+
+/// Returns when every check of a commit is over, whatever its end, and those that are `wanted` are there.
+pub fn all_over(repository: &str, sha: &str, wanted: &[String]) -> Result<Vec<CheckRun>, Failure> {
+    let mut pause = PAUSE_FIRST;
+    for look in 0..LOOKS_MAX {
+        let checks = github_read::list_check_runs(repository, sha)?;
+        let missing = wanted.iter().any(|name| !checks.iter().any(|check| check.name == *name));
+        let waiting = checks.iter().filter(|check| !is_over(check)).count();
+        if waiting == 0 && !missing && (!checks.is_empty() || look > 0) {
+            return Ok(checks);
+        }
+        pause_for(checks.is_empty() || (missing && look == 0), waiting, checks.len(), &mut pause)?;
+    }
+    Err(late())
+}
+
+fn pause_for(appearing: bool, waiting: usize, all: usize, pause: &mut Duration) -> Result<(), Failure> {
+    if appearing {
+        timer::sleep(APPEAR_WITHIN)?;
+        return Ok(());
+    }
+    info!("waiting for {waiting} of {all} checks");
+    timer::sleep(*pause)?;
+    *pause = (*pause * 2).min(PAUSE_MAX);
+    Ok(())
+}
+
+fn late() -> Failure {
+    Failure::retriable("the checks did not end within the time that this role waits")
+}
+
+fn is_over(check: &CheckRun) -> bool {
+    check.status == CheckStatus::Completed
 }
 
 fn is_red(check: &CheckRun) -> bool {
-    check.status == CheckStatus::Completed && !check.conclusion.as_deref().is_some_and(|it| GREEN.contains(&it))
+    is_over(check) && !check.conclusion.as_deref().is_some_and(|it| GREEN.contains(&it))
 }

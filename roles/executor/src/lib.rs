@@ -1,50 +1,45 @@
-//! EXECUTOR: carries a `code` task to a merged pull request.
+//! EXECUTOR: carries `code`, `test`, `verification` and `documentation` tasks out.
 //!
-//! The six steps of the specification's "Code Task Workflow", in order: base commit, branch, files, pull request,
-//! merge, evidence. Each step first looks at what is there, so that an attempt after a failed one goes on from its
-//! branch and its pull request and never makes a second one.
+//! A change of a repository takes the six steps of the specification's "Code Task Workflow", in order: base commit, branch, files,
+//! pull request, merge, evidence (`change`). Each step first looks at what is there, so that an attempt after a failed one goes on
+//! from its branch and its pull request and never makes a second one. Files are given in the payload, or written by a language model
+//! after the payload's instructions (`author`), which mends what the host's quality gate and the repository's checks find.
+//!
+//! Invariant: a model proposes content of files and nothing else. Where they go, and whether they go anywhere, the host decides.
 
+mod author;
 mod branch;
+mod change;
 mod checks;
+mod code;
+mod context;
+mod documentation;
+mod edits;
+mod junit;
+mod lessons;
 mod payload;
 mod pull_request;
+mod suites;
+mod verification;
 
-use juggernaut_guest::{Assignment, Evidence, Failure, github_merge, info, task};
-
-use payload::Payload;
+use juggernaut_guest::{Assignment, Evidence, Failure, info};
 
 juggernaut_guest::role!(run);
 
 fn run(task: Assignment) -> Result<Evidence, Failure> {
-    let payload = Payload::parse(&task.payload)?;
     if let Some(last) = &task.last_error {
         info!("attempt {}; the one before ended with: {last}", task.attempt);
     }
-    let mut steps = Vec::new();
-    if let Some(merged) = pull_request::merged_before(&task, &payload)? {
-        info!("pull request #{} is merged already", merged.number);
-        steps.extend(task::last_step());
-        return Ok(evidence(&task, &payload, merged.number, &steps));
+    match task.task_type.as_str() {
+        "code" => code::run(&task),
+        "test" => suites::run(&task),
+        "verification" => verification::run(&task),
+        "documentation" => documentation::run(&task),
+        other => Err(Failure::final_(format!("this executor does not know tasks of the type {other:?}"))),
     }
-    let head = branch::prepare(&task, &payload, &mut steps)?;
-    let pull_request = pull_request::open(&task, &payload, &mut steps)?;
-    checks::wait(&payload, &head)?;
-    steps.extend(task::last_step());
-    match github_merge::merge(&payload.repository, pull_request.number, &head) {
-        Ok(merged) => info!("merged pull request #{} as {}", pull_request.number, merged.sha),
-        Err(error) => pull_request::merged_meanwhile(&payload, pull_request.number, error)?,
-    }
-    steps.extend(task::last_step());
-    Ok(evidence(&task, &payload, pull_request.number, &steps))
 }
 
 /// Each criterion is answered with the calls that changed or showed something; the host verifies what it can.
-fn evidence(task: &Assignment, payload: &Payload, number: u64, steps: &[u32]) -> Evidence {
-    let paths: Vec<&str> = payload.changes.iter().map(|change| change.path.as_str()).collect();
-    let claim = Evidence::merged_pull_request(&payload.repository, number).summary(format!(
-        "{}: {}",
-        task.title,
-        paths.join(", ")
-    ));
+fn answered(claim: Evidence, task: &Assignment, steps: &[u32]) -> Evidence {
     task.criteria.iter().fold(claim, |claim, criterion| claim.answer(criterion.number, steps))
 }

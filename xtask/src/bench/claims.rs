@@ -3,6 +3,7 @@
 //! auto_explain writes each statement's plan with its times and buffers into the server's log; claims are the statements
 //! that lock rows of the queue and skip locked ones.
 
+use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -45,6 +46,14 @@ pub(super) struct Claims {
 }
 
 impl Claims {
+    /// The plan in one line: how the queue is read, and how many times.
+    pub(super) fn scans(&self) -> String {
+        let mut scans: BTreeMap<String, f64> = BTreeMap::new();
+        queue_scans(&self.plan, &mut scans);
+        let shown = scans.iter().map(|(scan, times)| format!("{scan} ×{times:.0}"));
+        shown.collect::<Vec<_>>().join(", ")
+    }
+
     pub(super) fn json(&self) -> Value {
         let Claims { count, rows, task_us, search_us, search_buffers, plan } = self;
         json!({
@@ -142,6 +151,17 @@ fn claim(ms: f64, explained: &Value) -> Option<Claim> {
     (rows >= CLAIMED_ROWS_MIN).then(|| Claim { rows, ms, search_ms, search_buffers: buffers, plan: plan.clone() })
 }
 
+/// Nodes that read rows of the queue, by what they read it with.
+fn queue_scans(node: &Value, found: &mut BTreeMap<String, f64>) {
+    let text = |key: &str| node[key].as_str();
+    let kind = text("Node Type").unwrap_or_default();
+    if text("Relation Name") == Some("governance_tasks") && kind.ends_with("Scan") {
+        let index = text("Index Name").map(|index| format!(" {index}")).unwrap_or_default();
+        *found.entry(format!("{kind}{index}")).or_default() += node["Actual Loops"].as_f64().unwrap_or_default();
+    }
+    node["Plans"].as_array().into_iter().flatten().for_each(|child| queue_scans(child, found));
+}
+
 /// Nodes that lock what they found; each has its search below it.
 fn lock_rows<'a>(node: &'a Value, found: &mut Vec<&'a Value>) {
     if node["Node Type"] == "LockRows" {
@@ -159,7 +179,10 @@ mod tests {
         json!({"Query Text": query, "Plan": {"Node Type": "ModifyTable", "Plans": [
             {"Node Type": "Limit", "Plans": [{
                 "Node Type": "LockRows", "Actual Rows": 5, "Actual Loops": loops, "Actual Total Time": 0.5,
-                "Shared Hit Blocks": 20, "Shared Read Blocks": 0,
+                "Shared Hit Blocks": 20, "Shared Read Blocks": 0, "Plans": [{
+                    "Node Type": "Index Scan", "Relation Name": "governance_tasks", "Index Name": "governance_tasks_claim",
+                    "Actual Loops": loops,
+                }],
             }]},
         ]}})
     }
@@ -176,6 +199,7 @@ mod tests {
         let claims = claims.expect("one claim");
         assert_eq!((claims.count, claims.rows), (1, 10.0));
         assert_eq!((claims.task_us, claims.search_us, claims.search_buffers), (200.0, 100.0, 2.0));
+        assert_eq!(claims.scans(), "Index Scan governance_tasks_claim ×2");
         assert!(summarize(&[]).is_none());
     }
 }

@@ -16,7 +16,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
@@ -44,6 +44,9 @@ pub(crate) struct Settings {
     /// Tasks that the host runs at the same time
     #[arg(long, default_value_t = 64)]
     concurrency: usize,
+    /// Fail where a target is missed
+    #[arg(long)]
+    check: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -175,7 +178,12 @@ pub(crate) fn run(workspace: &Workspace, settings: &Settings) -> Result<()> {
     let file = work.join(format!("{}.json", SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs()));
     report.write(&file, &described(&bench, settings)?)?;
     say(&format!("written to {}", file.display()))?;
-    measured
+    measured?;
+    let missed = report.missed();
+    if settings.check && !missed.is_empty() {
+        bail!("missed targets: {}", missed.join("; "));
+    }
+    Ok(())
 }
 
 /// The no-op role, alone in a folder of roles.

@@ -13,6 +13,8 @@ struct Figure {
     name: String,
     value: String,
     target: Option<Target>,
+    /// Of any length: it does not widen the table.
+    note: bool,
 }
 
 /// A ratio inside this run, or a limit.
@@ -32,12 +34,28 @@ pub(super) struct Report {
 impl Report {
     /// A figure without a target.
     pub(super) fn figure(&mut self, name: &str, value: String) {
-        self.figures.push(Figure { name: name.to_owned(), value, target: None });
+        self.figures.push(Figure { name: name.to_owned(), value, target: None, note: false });
+    }
+
+    /// A line of words.
+    pub(super) fn note(&mut self, name: &str, value: String) {
+        self.figures.push(Figure { name: name.to_owned(), value, target: None, note: true });
+    }
+
+    /// The targets that were missed, by name.
+    pub(super) fn missed(&self) -> Vec<&str> {
+        let missed = self.figures.iter().filter(|figure| figure.target.as_ref().is_some_and(|target| !target.met));
+        missed.map(|figure| figure.name.trim()).collect()
     }
 
     /// `measured` must reach `least`.
     pub(super) fn at_least(&mut self, name: &str, measured: f64, least: f64, unit: &str) {
         self.judged(name, measured, measured >= least, format!("at least {least}{unit}"), unit);
+    }
+
+    /// `measured` must be more than `least`.
+    pub(super) fn more_than(&mut self, name: &str, measured: f64, least: f64, unit: &str) {
+        self.judged(name, measured, measured > least, format!("more than {least}{unit}"), unit);
     }
 
     /// `measured` must not exceed `most`.
@@ -47,7 +65,7 @@ impl Report {
 
     fn judged(&mut self, name: &str, measured: f64, met: bool, text: String, unit: &str) {
         let target = Some(Target { text, measured, met });
-        self.figures.push(Figure { name: name.to_owned(), value: format!("{measured:.2}{unit}"), target });
+        self.figures.push(Figure { name: name.to_owned(), value: format!("{measured:.2}{unit}"), target, note: false });
     }
 
     /// What the figures of a section came from, for the JSON file.
@@ -57,13 +75,18 @@ impl Report {
 
     /// To standard output: it is what the bench is for.
     pub(super) fn print(&self) -> Result<()> {
-        let widths = |text: fn(&Figure) -> usize| self.figures.iter().map(text).max().unwrap_or_default();
+        let figures = || self.figures.iter().filter(|figure| !figure.note);
+        let widths = |text: fn(&Figure) -> usize| figures().map(text).max().unwrap_or_default();
         let (name, value) = (widths(|it| it.name.chars().count()), widths(|it| it.value.chars().count()));
         let mut out = stdout().lock();
         let mut line =
             |text: String| writeln!(out, "{}", text.trim_end()).context("could not write to standard output");
         line(String::new())?;
         for figure in &self.figures {
+            if figure.note {
+                line(format!("{:name$}  {}", figure.name, figure.value))?;
+                continue;
+            }
             let target = figure
                 .target
                 .as_ref()
@@ -77,7 +100,7 @@ impl Report {
         let figures: Vec<Value> = self
             .figures
             .iter()
-            .map(|Figure { name, value, target }| {
+            .map(|Figure { name, value, target, note: _ }| {
                 let target = target
                     .as_ref()
                     .map(|Target { text, measured, met }| json!({"target": text, "measured": measured, "met": met}));
@@ -93,4 +116,19 @@ impl Report {
 /// A rate for people: three digits and a unit.
 pub(super) fn per_second(rate: f64) -> String {
     if rate < 1000.0 { format!("{rate:.0}/s") } else { format!("{:.1} k/s", rate / 1000.0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missed_target_is_named() {
+        let mut report = Report::default();
+        report.figure("rate", "1/s".to_owned());
+        report.at_least("  least", 0.5, 0.5, "");
+        report.more_than("  more", 1.0, 1.0, "");
+        report.at_most("most", f64::NAN, 1.0, "");
+        assert_eq!(report.missed(), ["more", "most"]);
+    }
 }

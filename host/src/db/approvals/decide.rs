@@ -3,37 +3,37 @@
 use serde_json::json;
 use sqlx::{PgConnection, Postgres, Transaction};
 
+use super::people::not_theirs;
 use super::{ApprovalDetail, Change, changed, record, views};
-use crate::approval::{ApprovalId, ApprovalState};
+use crate::approval::{ApprovalId, ApprovalKind, ApprovalState};
 use crate::audit::{Event, EventKind, short};
+use crate::db::attempts::end_attempts;
 use crate::db::logs::{LogEntry, append};
+use crate::db::tokens::Principal;
 use crate::db::{Db, DbError};
 use crate::task::{LogLevel, Risk, TaskId, TaskStatus};
 
 /// An approval and its task, both locked.
-struct Locked {
-    task: TaskId,
+pub(super) struct Locked {
+    pub(super) task: TaskId,
     attempt: i32,
     action: String,
-    risk: Risk,
+    kind: ApprovalKind,
+    pub(super) risk: Risk,
     state: ApprovalState,
     decided_by: Option<String>,
     in_time: bool,
     fits: bool,
     task_status: TaskStatus,
-    task_risk: Risk,
-    created_by: String,
+    pub(super) task_risk: Risk,
+    pub(super) created_by: String,
     blocked_by: i32,
 }
 
 impl Db {
     /// Approves what was asked for, and lets the task go on if nothing else of it waits.
-    pub async fn approve(
-        &self,
-        id: ApprovalId,
-        principal: &str,
-        note: Option<&str>,
-    ) -> Result<ApprovalDetail, DbError> {
+    pub async fn approve(&self, id: ApprovalId, by: &Principal, note: Option<&str>) -> Result<ApprovalDetail, DbError> {
+        let principal = by.name.as_str();
         let mut tx = self.begin_audited().await?;
         let locked = lock(&mut tx, id).await?;
         open(id, &locked, "approved")?;
@@ -44,7 +44,7 @@ impl Db {
             tx.commit(events).await?;
             return Err(DbError::ApprovalVoid { id, why });
         }
-        let refused = not_theirs(&mut tx, &locked, principal).await?;
+        let refused = not_theirs(&mut tx, &locked, by).await?;
         let solo = match refused {
             None => false,
             Some(_) if self.approval_rules().solo => true,
@@ -53,6 +53,9 @@ impl Db {
         set_decision(&mut tx, id, ApprovalState::Approved, principal, note, solo).await?;
         let why = if solo { "in solo mode" } else { "" };
         record(&mut tx, &change(id, &locked, ApprovalState::Approved, Some(principal), solo, why)).await?;
+        if locked.kind == ApprovalKind::Start {
+            bind_versions(&mut tx, locked.task).await?;
+        }
         let went_on = go_on(&mut tx, &locked).await?;
         let detail = views::detail(&mut tx, id, self.approval_rules().solo).await?;
         let mut events = changed(&mut tx, &[locked.task.0]).await?;
@@ -94,7 +97,7 @@ async fn lock(tx: &mut Transaction<'_, Postgres>, id: ApprovalId) -> Result<Lock
     // A statement of its own: its snapshot is from after the wait for the lock.
     let locked = sqlx::query_as!(
         Locked,
-        r#"select a.task_id as "task: TaskId", a.attempt, a.action,
+        r#"select a.task_id as "task: TaskId", a.attempt, a.action, a.kind as "kind: ApprovalKind",
                a.risk as "risk: Risk", a.state as "state: ApprovalState", a.decided_by,
                a.expires_at > clock_timestamp() as "in_time!",
                (a.kind <> 'start' or a.digest = task_start_digest(t)) as "fits!",
@@ -132,36 +135,6 @@ fn void(locked: &Locked) -> Option<String> {
         return Some("the task was changed after it was asked for; it is asked for anew".to_owned());
     }
     None
-}
-
-/// Names that differ in case alone are one person's: whoever has both must not approve what they asked for.
-fn is_same_person(left: &str, right: &str) -> bool {
-    left.to_lowercase() == right.to_lowercase()
-}
-
-/// Why somebody who may approve may not approve this.
-async fn not_theirs(
-    tx: &mut Transaction<'_, Postgres>,
-    locked: &Locked,
-    principal: &str,
-) -> Result<Option<String>, DbError> {
-    if is_same_person(&locked.created_by, principal) {
-        return Ok(Some(format!("{principal} created this task, so somebody else has to approve it")));
-    }
-    if locked.risk.max(locked.task_risk) != Risk::Critical {
-        return Ok(None);
-    }
-    let other = sqlx::query_scalar!(
-        r#"select action from approvals
-           where task_id = $1 and lower(decided_by) = lower($2) and state in ('approved', 'consumed') limit 1"#,
-        locked.task.0,
-        principal,
-    )
-    .fetch_optional(&mut **tx)
-    .await?;
-    Ok(other.map(|action| {
-        format!("{principal} approved {action} of this critical task already, so somebody else has to approve this")
-    }))
 }
 
 fn change<'a>(
@@ -204,6 +177,14 @@ async fn set_decision(
     Ok(())
 }
 
+/// A start is approved for what would run the task now. Where nobody could, it is asked for anew once somebody can.
+async fn bind_versions(tx: &mut PgConnection, task: TaskId) -> Result<(), DbError> {
+    sqlx::query!("update governance_tasks as t set start_versions = task_versions(t) where id = $1", task.0)
+        .execute(&mut *tx)
+        .await?;
+    Ok(())
+}
+
 /// A task that waited for this and nothing else goes on. One that still runs finds out by itself.
 async fn go_on(tx: &mut Transaction<'_, Postgres>, locked: &Locked) -> Result<Option<TaskStatus>, DbError> {
     let freed = sqlx::query!(
@@ -243,6 +224,7 @@ pub(super) async fn fail_task(
     )
     .execute(&mut *tx)
     .await?;
+    end_attempts(tx, &[task.0], error_type).await?;
     let entry = LogEntry {
         task_id: Some(task),
         worker_id: None,

@@ -6,6 +6,7 @@
 mod ask;
 mod changed;
 mod decide;
+mod people;
 mod start;
 mod sweep;
 mod views;

@@ -94,7 +94,8 @@ impl Db {
         Ok(true)
     }
 
-    /// Tasks that somebody made wait, or made pending, past the host.
+    /// Tasks that somebody made wait, or made pending, past the host; and those whose start was approved for another
+    /// component, manifest or policy than any worker has that could claim them.
     async fn tasks_without_approval(&self) -> Result<Vec<Uuid>, DbError> {
         let tasks = sqlx::query_scalar!(
             r#"(select t.id as "id!" from governance_tasks as t
@@ -105,7 +106,10 @@ impl Db {
                union all
                (select t.id from governance_tasks as t
                 where t.status = 'pending' and (t.risk = 'critical' or t.requires_approval)
-                    and not task_start_approved(t) limit $1)"#,
+                    and not task_start_approved(t) limit $1)
+               union all
+               (select t.id from governance_tasks as t
+                where t.status = 'pending' and t.start_versions is not null and task_start_is_for_others(t) limit $1)"#,
             ROWS_MAX,
         )
         .fetch_all(self.pool())
@@ -117,7 +121,8 @@ impl Db {
         let mut tx = self.begin_audited().await?;
         let locked = sqlx::query!(
             r#"select status as "status: TaskStatus",
-                   ((risk = 'critical' or requires_approval) and not task_start_approved(t)) as "lacks!"
+                   ((risk = 'critical' or requires_approval) and not task_start_approved(t)
+                       or task_start_is_for_others(t)) as "lacks!"
                from governance_tasks as t where id = $1 for update"#,
             task.0,
         )

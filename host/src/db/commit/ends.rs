@@ -37,7 +37,9 @@ impl Columns {
             Ending::Retry { reason: why, after } => {
                 (reason, retry_after) = (Some(why.clone()), Some(after.as_secs_f64()));
             }
-            Ending::Suspended { wake_at: at, reason: _ } => wake_at = Some(*at),
+            Ending::Suspended { wake_at: at, reason: _ } | Ending::WaitingGoal { wake_at: at, ended: _ } => {
+                wake_at = Some(*at);
+            }
             Ending::Released { .. } => {}
             // Depends on whether it was decided meanwhile: see `wait`.
             Ending::WaitingApproval { .. } => return,
@@ -92,7 +94,10 @@ pub(super) async fn lock_freed(connection: &mut PgConnection, writes: &[&Write])
 
 pub(super) async fn set_states(connection: &mut PgConnection, writes: &[&Write]) -> Result<(), DbError> {
     let mut columns = Columns::default();
-    for (key, end) in ends(writes) {
+    // In the order of their ids, like everybody who locks several tasks and waits: nobody else may have locked these.
+    let mut ends: Vec<_> = ends(writes).collect();
+    ends.sort_unstable_by_key(|(key, _)| key.task);
+    for (key, end) in ends {
         columns.push(key, &end.ending);
         if let Ending::WaitingApproval { .. } = end.ending {
             wait(connection, key, &end.ending).await?;
@@ -112,7 +117,8 @@ pub(super) async fn set_states(connection: &mut PgConnection, writes: &[&Write])
                error_message = case when e.status = 'completed' then null else coalesce(e.reason, t.error_message) end,
                wake_at = coalesce(e.wake_at, now() + make_interval(secs => e.retry_after)),
                attempt = case when e.retry_after is null then t.attempt else t.attempt + 1 end,
-               leases_lost = case when e.retry_after is null then t.leases_lost else 0 end
+               leases_lost = case when e.retry_after is null then t.leases_lost else 0 end,
+               waits_for_goal = false
            from unnest($1::uuid[], $2::bigint[], $3::task_status[], $4::text[], $5::text[], $6::text[],
                        $7::timestamptz[], $8::double precision[])
                as e (id, lease, status, evidence, text, reason, wake_at, retry_after)
@@ -129,6 +135,59 @@ pub(super) async fn set_states(connection: &mut PgConnection, writes: &[&Write])
     .execute(connection)
     .await?;
     if ended.rows_affected() == count as u64 { Ok(()) } else { Err(DbError::LeaseLost) }
+}
+
+/// Says in the attempts why they ended. One that completed its task is said by the task: the most frequent end costs no
+/// row more.
+pub(super) async fn end_attempts(connection: &mut PgConnection, writes: &[&Write]) -> Result<(), DbError> {
+    let (mut tasks, mut attempts, mut causes, mut reasons) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (key, End { ending, cause }) in ends(writes) {
+        if !matches!(ending, Ending::Completed { .. }) {
+            tasks.push(key.task.0);
+            attempts.push(key.attempt.0);
+            causes.push((*cause).to_owned());
+            reasons.push(ending.failure().map(str::to_owned));
+        }
+    }
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        r#"update task_runs as r set ended_at = now(), end_cause = e.cause, end_reason = e.reason
+           from unnest($1::uuid[], $2::integer[], $3::text[], $4::text[]) as e (task_id, attempt, cause, reason)
+           where r.task_id = e.task_id and r.attempt = e.attempt"#,
+        &tasks,
+        &attempts,
+        &causes,
+        &reasons as &[Option<String>],
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Of those that wait for tasks of their goal. What ended until now is counted again, by a statement that begins after the
+/// planning task's row was locked: a note (`goal_notes`) about it may have been read while the run was under way. What
+/// ends from now on leaves a note that is read after this transaction.
+pub(super) async fn wait_for_goals(connection: &mut PgConnection, writes: &[&Write]) -> Result<(), DbError> {
+    for (key, end) in ends(writes) {
+        let Ending::WaitingGoal { ended, .. } = end.ending else { continue };
+        sqlx::query!(
+            r#"update governance_tasks as t
+               set waits_for_goal = true,
+                   wake_at = case when (
+                       select count(*) from governance_tasks as c
+                       where c.goal_id = t.goal_id and c.id <> t.id
+                           and c.status in ('completed', 'failed', 'cancelled', 'dead_letter')
+                   ) > $2 then now() else t.wake_at end
+               where t.id = $1"#,
+            key.task.0,
+            i64::from(ended),
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
 }
 
 /// Decided meanwhile, either way: the run finds out when it comes to the call again.

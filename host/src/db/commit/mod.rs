@@ -9,7 +9,7 @@ mod steps;
 
 use std::collections::HashSet;
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::journal::{Batch, RunKey};
@@ -100,19 +100,11 @@ impl Db {
         if held.is_empty() {
             return Ok(Committed { outcomes, frees: false });
         }
-        steps::write(&mut transaction, &held).await?;
-        for write in held.iter().filter(|write| write.is_delicate()) {
-            for (position, used) in &write.batch.uses {
-                approvals::consume(&mut transaction, &write.key, *position, used).await?;
-            }
-            if let Some(raised) = &write.batch.raised {
-                raise(&mut transaction, &write.key, raised).await?;
-            }
-            alerts::raise_all(&mut transaction, &write.batch.alerts, Some(&write.key)).await?;
-        }
-        lines::write(&mut transaction, &held).await?;
+        write_batches(&mut transaction, &held).await?;
         let freed = ends::lock_freed(&mut transaction, &held).await?;
         ends::set_states(&mut transaction, &held).await?;
+        ends::end_attempts(&mut transaction, &held).await?;
+        ends::wait_for_goals(&mut transaction, &held).await?;
         let mut events: Vec<Event> = held.iter().flat_map(|write| write.batch.events(&write.key)).collect();
         // A claim's end closes what was open, and what it waits for may have been decided meanwhile.
         let touched: Vec<Uuid> = held
@@ -138,6 +130,24 @@ impl Db {
     pub async fn commit_run(&self, write: &Write) -> Result<(), DbError> {
         self.commit_runs(&[write]).await?.outcomes.pop().unwrap_or(Err(DbError::LeaseLost))
     }
+}
+
+/// Stores what runs have written down, in the caller's transaction, which holds their claims.
+pub(super) async fn write_batches(
+    transaction: &mut Transaction<'static, Postgres>,
+    held: &[&Write],
+) -> Result<(), DbError> {
+    steps::write(transaction, held).await?;
+    for write in held.iter().filter(|write| write.is_delicate()) {
+        for (position, used) in &write.batch.uses {
+            approvals::consume(transaction, &write.key, *position, used).await?;
+        }
+        if let Some(raised) = &write.batch.raised {
+            raise(transaction, &write.key, raised).await?;
+        }
+        alerts::raise_all(transaction, &write.batch.alerts, Some(&write.key)).await?;
+    }
+    lines::write(transaction, held).await
 }
 
 /// Fails unless the claim still stands, and keeps it standing until the transaction ends.

@@ -17,7 +17,7 @@ use crate::audit::{Event, EventKind, short};
 use crate::crash::{self, Point};
 use crate::db::alerts::raise_all;
 use crate::db::audit::AuditedTx;
-use crate::db::bulk::{Admitted, create_in};
+use crate::db::bulk::{Admitted, Origin, create_in};
 use crate::db::decisions::decision;
 use crate::db::logs::{LogEntry, append};
 use crate::db::{Db, DbError};
@@ -197,7 +197,7 @@ async fn insert(
     fire: &[OffsetDateTime],
     approval_lifetime: std::time::Duration,
 ) -> Result<(bool, Vec<Event>), DbError> {
-    let (statuses, events) = create_in(tx, tasks, &row.created_by, approval_lifetime).await?;
+    let (statuses, events) = create_in(tx, tasks, Origin::of(&row.created_by), approval_lifetime).await?;
     for (task, at) in tasks.iter().zip(fire) {
         let entry = LogEntry {
             task_id: Some(task.id),

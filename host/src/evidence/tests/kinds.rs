@@ -117,12 +117,27 @@ fn tests_are_counted_again() {
     let shown = text(&verified);
     assert!(shown.starts_with("Test results: 3 passed, 2 failed, 0 skipped (2 of these are check runs"), "{shown}");
     assert!(shown.contains("which tells no number of tests"), "{shown}");
-    let again = |steps: Vec<Step>| recheck(&verified, &WorldNow { steps, ..WorldNow::default() });
+    let again = |steps: Vec<Step>| {
+        let world = World { steps, ..world.clone() };
+        recheck(&verified, &[], &WorldNow { world, merge_in_base: false })
+    };
     assert_eq!(again(world.steps.clone()), Holding::Holds);
     let mut doctored = world.steps.clone();
     doctored[0] = read(0, "report.xml", "<testsuite><testcase/></testsuite>");
     assert!(matches!(again(doctored), Holding::Broken(problems) if problems.len() == 1));
     assert!(matches!(again(vec![]), Holding::Broken(_)));
+    // GitHub shows another end of a check, or none.
+    for (now, because) in [
+        (vec![run("ci", Some("failure")), run("lint", Some("failure"))], "GitHub shows 0 passed, 1 failed"),
+        (vec![run("ci", Some("success"))], "shows no check run \"lint\""),
+    ] {
+        let mut world = world.clone();
+        world.suites.insert((sample(), sha("a")), now);
+        let Holding::Broken(problems) = recheck(&verified, &[], &WorldNow { world, merge_in_base: false }) else {
+            panic!("{because}")
+        };
+        assert!(problems.len() == 1 && problems[0].contains(because), "{problems:?}");
+    }
 
     for (suites, because) in [
         (vec![], "1 to 50 suites"),
@@ -197,8 +212,8 @@ fn checks_are_looked_up_again() {
     let shown = text(&verified);
     assert!(shown.starts_with("Verification report: 3 of 4 checks passed\n"), "{shown}");
     assert!(shown.contains("- [FAILED] keeps for ever: expected true, found false"), "{shown}");
-    let now = WorldNow { steps: world.steps.clone(), ..WorldNow::default() };
-    assert_eq!(recheck(&verified, &now), Holding::Holds);
+    let now = WorldNow { world: world.clone(), merge_in_base: false };
+    assert_eq!(recheck(&verified, &[], &now), Holding::Holds);
 
     for (check, because) in [
         (fact("lie", 0, value("/ok/status"), "200", "201"), "claims to have found \"201\", and step 0 shows \"200\""),
@@ -283,10 +298,12 @@ fn a_summary_cites_what_was_fetched_and_nothing_else() {
     let own = World { own_files: [sha256("notes")].into(), ..world.clone() };
     refused(&task, &claim(words, vec![1]), &own, "written by this task itself");
 
-    let mut now = WorldNow { steps: world.steps.clone(), ..WorldNow::default() };
-    assert_eq!(recheck(&verified, &now), Holding::Holds);
-    now.steps[0] = fetch(0, URL, 200, "kept for ever");
-    assert!(matches!(recheck(&verified, &now), Holding::Broken(problems) if problems[0].contains("had the SHA-256")));
+    let mut now = WorldNow { world: world.clone(), merge_in_base: false };
+    assert_eq!(recheck(&verified, &[], &now), Holding::Holds);
+    now.world.steps[0] = fetch(0, URL, 200, "kept for ever");
+    assert!(
+        matches!(recheck(&verified, &[], &now), Holding::Broken(problems) if problems[0].contains("had the SHA-256"))
+    );
 }
 
 #[test]
@@ -306,12 +323,12 @@ fn a_document_answers_or_has_its_digest() {
     world.document = Some(SeenDocument { sha256: sha256("guide"), bytes: 5 });
     let verified = accepted(&task, &file(&sha256("guide")), &world);
     assert!(text(&verified).starts_with("Document: docs/a.md at main in demo/sample\n"), "{}", text(&verified));
-    let mut now = WorldNow { steps: world.steps.clone(), document: world.document.clone(), ..WorldNow::default() };
-    assert_eq!(recheck(&verified, &now), Holding::Holds);
-    now.document = Some(SeenDocument { sha256: sha256("other"), bytes: 5 });
-    assert!(matches!(recheck(&verified, &now), Holding::Broken(problems) if problems[0].contains("and has")));
-    now.document = None;
-    assert!(matches!(recheck(&verified, &now), Holding::Broken(problems) if problems[0].contains("is gone")));
+    let mut now = WorldNow { world: world.clone(), merge_in_base: false };
+    assert_eq!(recheck(&verified, &[], &now), Holding::Holds);
+    now.world.document = Some(SeenDocument { sha256: sha256("other"), bytes: 5 });
+    assert!(matches!(recheck(&verified, &[], &now), Holding::Broken(problems) if problems[0].contains("and has")));
+    now.world.document = None;
+    assert!(matches!(recheck(&verified, &[], &now), Holding::Broken(problems) if problems[0].contains("is gone")));
 
     refused(&task, &file(&sha256("other")), &world, "and it has");
     refused(&task, &file("SHA"), &world, "is no SHA-256");

@@ -49,17 +49,56 @@ fn stored_evidence_is_read_again() {
     let read: Verified = serde_json::from_value(stored.clone()).unwrap();
     assert_eq!(serde_json::to_value(&read).unwrap(), stored);
 
-    let pull_request = world(&task).pull_request;
-    let now = WorldNow { pull_request, merge_in_base: true, document: None, steps: world(&task).steps };
-    assert_eq!(recheck(&read, &now), Holding::Holds);
+    let now = WorldNow { world: world(&task), merge_in_base: true };
+    assert_eq!(recheck(&read, &[], &now), Holding::Holds);
     let broken = |now: WorldNow, because: &str| {
-        let Holding::Broken(problems) = recheck(&read, &now) else { panic!("{because}") };
+        let Holding::Broken(problems) = recheck(&read, &[], &now) else { panic!("{because}") };
         assert!(problems.iter().any(|problem| problem.contains(because)), "{problems:?}");
     };
     broken(WorldNow { merge_in_base: false, ..now.clone() }, "main no longer holds the merge");
-    broken(WorldNow { pull_request: None, ..now.clone() }, "shows no pull request #7");
-    broken(WorldNow { steps: vec![], ..now.clone() }, "step 1 of attempt 1 is not in the journal");
+    let seen = |change: fn(&mut World)| {
+        let mut now = now.clone();
+        change(&mut now.world);
+        now
+    };
+    broken(seen(|world| world.pull_request = None), "shows no pull request #7");
+    broken(seen(|world| world.steps.clear()), "step 1 of attempt 1 is not in the journal");
     let mut other = now;
-    other.pull_request.as_mut().unwrap().merge_sha = Some(sha("d"));
+    other.world.pull_request.as_mut().unwrap().merge_sha = Some(sha("d"));
     broken(other, "was merged as");
+}
+
+#[test]
+fn criteria_are_looked_at_again() {
+    let criteria = vec![
+        Criterion::FileContains { path: "a.py".to_owned(), text: "def f".to_owned() },
+        Criterion::CheckGreen { name: "ci".to_owned() },
+        Criterion::Merged,
+    ];
+    let task = task(criteria.clone());
+    let answers = (0..3).map(|criterion| Answer { criterion, steps: vec![1] }).collect();
+    let seen = |file: &str, conclusion: &str| World {
+        files: vec![Some(file.to_owned())],
+        checks: vec![CheckRun {
+            name: "ci".to_owned(),
+            status: crate::github::CheckStatus::Completed,
+            conclusion: Some(conclusion.to_owned()),
+            url: None,
+        }],
+        ..world(&task)
+    };
+    let verified = accepted(&task, &Claim { answers, ..claim() }, &seen("def f", "success"));
+    let again =
+        |criteria: &[Criterion], world: World| recheck(&verified, criteria, &WorldNow { world, merge_in_base: true });
+    assert_eq!(again(&criteria, seen("def f", "success")), Holding::Holds);
+    for (criteria, world, because) in [
+        (criteria.as_slice(), seen("def g", "success"), "criterion 0: a.py does not contain"),
+        (&criteria, seen("def f", "failure"), "criterion 1: check \"ci\" is failure"),
+        (&criteria, world(&task), "criterion 0: there is no text file a.py"),
+        (&criteria[..2], seen("def f", "success"), "has 2 criteria, and its evidence answers 3"),
+        (&[criteria[0].clone(), criteria[2].clone(), criteria[1].clone()], seen("def f", "success"), "was answered"),
+    ] {
+        let Holding::Broken(problems) = again(criteria, world) else { panic!("{because}") };
+        assert!(problems.iter().any(|problem| problem.contains(because)), "{because}: {problems:?}");
+    }
 }

@@ -62,13 +62,29 @@ async fn open_pull_request_is_from_a_branch_of_the_same_repository() {
 }
 
 #[tokio::test]
+async fn what_was_opened_is_closed_by_the_leave_to_open_it() {
+    let server = Server::start([Reply::json(200, &pull_request_json())]).await;
+    let closing = open_pull_request().taking_back().close(7);
+    assert_eq!(server.client().close_pull_request(closing).await, Ok(()));
+    let seen = &server.seen()[0];
+    assert_eq!(seen.line, "PATCH /repos/octo/hello/pulls/7");
+    assert_eq!(seen.json(), json!({"state": "closed"}));
+}
+
+#[tokio::test]
 async fn merge_squashes_exactly_the_judged_head() {
     let merged = |merged| json!({"sha": sha('e'), "merged": merged, "message": "Pull Request successfully merged"});
     let server = Server::start([Reply::json(200, &merged(true)), Reply::json(200, &merged(false))]).await;
     assert_eq!(server.client().merge(merge()).await, Ok(Merged { sha: sha('e') }));
     let seen = &server.seen()[0];
     assert_eq!(seen.line, "PUT /repos/octo/hello/pulls/7/merge");
-    assert_eq!(seen.json(), json!({"merge_method": "squash", "sha": sha('b')}));
+    assert_eq!(
+        seen.json(),
+        json!({
+            "merge_method": "squash", "sha": sha('b'), "commit_title": "t: A title (#7)",
+            "commit_message": "A body\n\nof two parts",
+        })
+    );
     let error = server.client().merge(merge()).await.unwrap_err();
     assert!(matches!(error, GitHubError::Conflict(_)), "{error}");
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sha2::{Digest, Sha256};
 
-use super::{Findings, in_code, look, words};
+use super::{Findings, in_code, look, program, words};
 
 /// SQL of one decision that is read in every dialect: whoever sends more does not hold up the decisions of others.
 const BYTES_MAX: usize = 2 << 20;
@@ -39,6 +39,11 @@ impl Looker {
     /// Of a migration that is written in a programming language.
     pub(in crate::policy) fn code(&mut self, content: &[u8]) -> Findings {
         self.once(b'c', content, |_, text| in_code(text))
+    }
+
+    /// Of any other program: only what deletes data.
+    pub(in crate::policy) fn program(&mut self, content: &[u8]) -> Findings {
+        self.once(b'p', content, |_, text| Findings { destructive: program::deletions(text), ..Findings::default() })
     }
 
     fn once(&mut self, kind: u8, content: &[u8], look: impl FnOnce(&mut Self, &str) -> Findings) -> Findings {

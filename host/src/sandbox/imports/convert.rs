@@ -135,6 +135,14 @@ fn proof(claimed: outcomes::Proof, clean: &impl Fn(&str, &str) -> String) -> Pro
             Proof::VerificationReport(checks.into_iter().map(|claimed| check(claimed, &text)).collect())
         }
         outcomes::Proof::CitedSummary(sources) => Proof::CitedSummary(sources),
+        outcomes::Proof::TasksCreated(ids) => Proof::TasksCreated(ids.into_iter().map(text).collect()),
+        outcomes::Proof::ReportStored(outcomes::ReportName { id, sha256 }) => {
+            Proof::ReportStored { id: text(id), sha256: text(sha256) }
+        }
+        outcomes::Proof::AlertsEvaluated(outcomes::Evaluation { measurements, raised }) => {
+            Proof::AlertsEvaluated { measurements, raised: raised.into_iter().map(text).collect() }
+        }
+        outcomes::Proof::RecommendationFiled(id) => Proof::RecommendationFiled(text(id)),
         outcomes::Proof::Document(outcomes::DocumentLocation::Url(url)) => {
             Proof::Document(ClaimedDocument::Url(text(url)))
         }

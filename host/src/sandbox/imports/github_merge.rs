@@ -13,11 +13,17 @@ use crate::sandbox::approval::Shown;
 use crate::sandbox::bindings::juggernaut::host::github_merge::{self as wit, Host};
 use crate::sandbox::calls::{CallError, GuestError, Mutation, StepName};
 use crate::sandbox::state::RunState;
+use crate::task::TaskId;
+use crate::text::visible;
+
+/// Longest title in the subject of a commit.
+const TITLE_BYTES_MAX: usize = 200;
 
 impl Host for RunState {
     async fn merge(&mut self, repository: String, number: u64, head_sha: String) -> Result<wit::Merged, CallError> {
-        let action =
-            MergePullRequest { repository: Repository::parse(&repository)?, number, head_sha: Sha::parse(&head_sha)? };
+        let (repository, head_sha) = (Repository::parse(&repository)?, Sha::parse(&head_sha)?);
+        let message = message(self.task.id, &self.task.title, number, &head_sha);
+        let action = MergePullRequest { repository, number, head_sha, message };
         let call = Call {
             interface: "github-merge",
             function: "merge",
@@ -29,9 +35,20 @@ impl Host for RunState {
     }
 }
 
+/// What the squash commit says: nothing but what the host knows itself, and the task's title.
+fn message(task: TaskId, title: &str, number: u64, head_sha: &Sha) -> String {
+    let title = visible(title);
+    let title = &title[..title.floor_char_boundary(TITLE_BYTES_MAX)];
+    format!("{task}: {title} (#{number})\n\nPull request #{number} of task {task}, as of {head_sha}.")
+}
+
 impl Mutation for MergePullRequest {
     type Action = Self;
     type Output = Merged;
+
+    fn content(&self) -> &[u8] {
+        self.message.as_bytes()
+    }
 
     async fn decide(&self, state: &mut RunState, _: &StepName) -> Result<Ruling<Self>, GuestError> {
         // The grant before any look at the world: a role without it learns nothing of the repository.

@@ -17,7 +17,7 @@ use crate::sandbox::state::RunState;
 
 /// A file as the journal holds it: bytes as base64, not as a list of numbers.
 #[derive(Serialize, Deserialize)]
-struct JournalledFile {
+pub(super) struct JournalledFile {
     base64: String,
     sha: Sha,
 }

@@ -1,12 +1,11 @@
 //! `github-write`: branch, file and pull request of this task.
 
 use serde_json::json;
-use sha1::{Digest, Sha1};
 
 use crate::github::{self, GitHub, GitHubError};
 use crate::journal::{self, Call, Effect};
 use crate::policy::action::{CreateBranch, OpenPullRequest, PutFile};
-use crate::policy::{self, BranchFacts, Granted, Ruling};
+use crate::policy::{self, BranchFacts, Granted, Ruling, TakingBack};
 use crate::repo::{Branch, RepoPath, Repository, Sha};
 use crate::sandbox::bindings::juggernaut::host::github_read::PullRequest;
 use crate::sandbox::bindings::juggernaut::host::github_write::{Commit, Host};
@@ -18,14 +17,6 @@ const STEP_TRAILER: &str = "Juggernaut-Step";
 
 fn call(function: &'static str, arguments: serde_json::Value) -> Call {
     Call { interface: "github-write", function, effect: Effect::Write, arguments }
-}
-
-/// The id that git gives to a file with this content.
-fn blob_sha(content: &[u8]) -> String {
-    let mut hasher = Sha1::new();
-    hasher.update(format!("blob {}\0", content.len()));
-    hasher.update(content);
-    hex::encode(hasher.finalize())
 }
 
 fn within(what: &str, bytes: usize, bytes_max: usize) -> Result<(), GuestError> {
@@ -71,7 +62,7 @@ impl Host for RunState {
             previous: previous.as_deref().map(Sha::parse).transpose()?,
         };
         // A write that changes nothing could be made twice without anybody noticing.
-        if action.previous.as_ref().is_some_and(|previous| previous.as_str() == blob_sha(&action.content)) {
+        if action.previous.as_ref().is_some_and(|previous| previous.as_str() == journal::blob_sha(&action.content)) {
             return Err(GuestError::Invalid("content is what the file holds already".to_owned()).into());
         }
         let arguments = json!({
@@ -190,6 +181,14 @@ impl Mutation for OpenPullRequest {
         github.open_pull_request(grant).await
     }
 
+    fn taking_back(grant: &Granted<Self>) -> Option<TakingBack> {
+        Some(grant.taking_back())
+    }
+
+    fn opened(output: &Self::Output) -> Option<u64> {
+        Some(output.number)
+    }
+
     async fn find(&self, github: GitHub, _: StepName) -> Result<Option<Self::Output>, GitHubError> {
         let found = github.find_pull_requests(&self.repository, &self.head).await?;
         Ok(found.into_iter().find(|pull_request| {
@@ -197,14 +196,5 @@ impl Mutation for OpenPullRequest {
                 && pull_request.head_repository.as_ref() == Some(&self.repository)
                 && pull_request.state == github::PullRequestState::Open
         }))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_blob_has_the_id_that_git_gives_it() {
-        // `printf 'hello\n' | git hash-object --stdin`
-        assert_eq!(super::blob_sha(b"hello\n"), "ce013625030ba8dba906f756967f9e9ca394464a");
     }
 }

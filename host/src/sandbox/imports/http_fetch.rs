@@ -19,7 +19,7 @@ use crate::web::{InvalidTarget, Method, WebTarget};
 
 /// An answer as the journal holds it: what a verifier needs to see that it came, and what a replay gives back.
 #[derive(Serialize, Deserialize)]
-struct JournalledResponse {
+pub(super) struct JournalledResponse {
     status: u16,
     url: String,
     redirected_from: Vec<String>,

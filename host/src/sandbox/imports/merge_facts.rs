@@ -1,6 +1,8 @@
 //! What GitHub itself says of a pull request, for the decision to merge it: not what the role says that it changed.
 
-use crate::github::{ChangedFile, FileStatus, GitHub, PullRequest, PullRequestState};
+use futures_util::StreamExt as _;
+
+use crate::github::{ChangedFile, FileStatus, GitHub, GitHubError, PullRequest, PullRequestState};
 use crate::policy::action::MergePullRequest;
 use crate::policy::{self, MergeFacts};
 use crate::repo::{Branch, RepoPath, Repository};
@@ -8,6 +10,10 @@ use crate::sandbox::calls::GuestError;
 
 /// SQL files and migrations of one change that are looked into.
 const JUDGED_FILES_MAX: usize = 50;
+/// Programs of one change that are looked into beside them.
+const PROGRAMS_MAX: usize = 50;
+/// Files that are fetched at the same time.
+const FETCHES: usize = 4;
 /// Files of one change that are looked into because GitHub does not show what they gained.
 const BLANK_LOOKS_MAX: usize = 20;
 /// The blob of a file without content.
@@ -39,7 +45,9 @@ pub(super) async fn gather(github: &GitHub, repository: &Repository, number: u64
         }
         base_renames.extend(since.files.into_iter().filter(|file| file.previous_path.is_some()).map(|file| file.path));
     }
-    let contents = contents(github, repository, &comparison.files, head.as_str()).await?;
+    let mut contents = contents(github, repository, &comparison.files, head.as_str()).await?;
+    let programs = programs(github, repository, &comparison.files, head.as_str()).await?;
+    contents.extend(programs.read);
     let files_removed = files_removed(github, repository, &comparison.files, head.as_str()).await?;
     let (mut paths, mut gone) = (Vec::new(), Vec::new());
     for file in comparison.files {
@@ -63,6 +71,7 @@ pub(super) async fn gather(github: &GitHub, repository: &Repository, number: u64
         base_renames,
         files_removed,
         contents,
+        unread: programs.unread,
     })
 }
 
@@ -140,6 +149,47 @@ async fn contents(
         contents.push((file.path.clone(), github.file(repository, &path, head).await?.content));
     }
     Ok(contents)
+}
+
+/// Programs, as the change leaves them.
+#[derive(Default)]
+struct Programs {
+    read: Vec<(String, Vec<u8>)>,
+    unread: Vec<String>,
+}
+
+/// What the changed programs hold: SQL in them raises the risk. One that can not be looked into stops nothing, and counts as
+/// such.
+async fn programs(
+    github: &GitHub,
+    repository: &Repository,
+    files: &[ChangedFile],
+    head: &str,
+) -> Result<Programs, GuestError> {
+    let is_one = |file: &&ChangedFile| {
+        file.status != FileStatus::Removed && policy::is_program(&file.path) && !is_judged(&file.path)
+    };
+    let mut programs = Programs::default();
+    let (looked, beyond): (Vec<_>, Vec<_>) =
+        files.iter().filter(is_one).enumerate().partition(|(at, _)| *at < PROGRAMS_MAX);
+    programs.unread.extend(beyond.into_iter().map(|(_, file)| file.path.clone()));
+    let looks = looked.into_iter().map(|(_, file)| async move {
+        let Ok(path) = RepoPath::parse(&file.path) else { return Ok((file, None)) };
+        match github.file(repository, &path, head).await {
+            Ok(read) => Ok((file, Some(read.content))),
+            Err(GitHubError::Invalid(_) | GitHubError::NotFound(_)) => Ok((file, None)),
+            Err(error) => Err(error),
+        }
+    });
+    let looks: Vec<_> = looks.collect();
+    let mut looks = futures_util::stream::iter(looks).buffered(FETCHES);
+    while let Some(look) = looks.next().await {
+        match look? {
+            (file, Some(content)) => programs.read.push((file.path.clone(), content)),
+            (file, None) => programs.unread.push(file.path.clone()),
+        }
+    }
+    Ok(programs)
 }
 
 /// How a change leaves a file.
@@ -263,7 +313,8 @@ mod tests {
     fn what_is_shown_is_what_was_judged() {
         let sha = |digit: &str| Sha::parse(&digit.repeat(40)).unwrap();
         let repository = Repository::parse("demo/sample").unwrap();
-        let judged = MergePullRequest { repository: repository.clone(), number: 1, head_sha: sha("a") };
+        let judged =
+            MergePullRequest { repository: repository.clone(), number: 1, head_sha: sha("a"), message: String::new() };
         let seen = |head: &str, base: &str| PullRequest {
             number: 1,
             state: PullRequestState::Open,

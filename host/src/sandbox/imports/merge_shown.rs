@@ -1,7 +1,7 @@
 //! What an approver sees of a merge: the change itself, from GitHub, not what the role says that it is.
 //!
 //! Invariant: everything that is merged is bound by the digest, shown or not: the head, the commit where it left the base,
-//! each changed path, and both sides of each file. What can not be shown is said to be there.
+//! each changed path, both sides of each file, and the message of the commit. What can not be shown is said to be there.
 //!
 //! A base that moved on elsewhere changes nothing of that. Where it touched one of the same files, or renamed any (a
 //! merge carries changes along), the outcome depends on it: then its very commit is bound, too.
@@ -47,7 +47,15 @@ pub(super) async fn show(github: &GitHub, judged: &MergePullRequest, base: &Bran
         return Err(GuestError::Unavailable("GitHub does not say where head and base parted".to_owned()));
     };
     let together = together(github, repository, &tip, &pull_request.head_sha, &comparison).await?;
-    let change = Change { repository, pull_request: &pull_request, tip, together, merge_base, comparison: &comparison };
+    let change = Change {
+        repository,
+        message: &judged.message,
+        pull_request: &pull_request,
+        tip,
+        together,
+        merge_base,
+        comparison: &comparison,
+    };
     let looked: Vec<Looked> = look(github, &change).await?;
     let exact = change.exact(&looked);
     let role_says = role_says(github, &change).await?;
@@ -55,6 +63,8 @@ pub(super) async fn show(github: &GitHub, judged: &MergePullRequest, base: &Bran
 }
 
 struct Change<'a> {
+    /// Of the commit that the merge makes.
+    message: &'a str,
     repository: &'a Repository,
     pull_request: &'a PullRequest,
     /// The base branch's head.
@@ -247,6 +257,7 @@ impl Change<'_> {
             if self.together { self.tip.as_str().as_bytes().to_vec() } else { Vec::new() },
             self.merge_base.as_str().as_bytes().to_vec(),
             self.pull_request.head_sha.as_str().as_bytes().to_vec(),
+            self.message.as_bytes().to_vec(),
         ];
         for (at, file) in self.comparison.files.iter().enumerate() {
             parts.push(status(file).as_bytes().to_vec());
@@ -260,7 +271,7 @@ impl Change<'_> {
     }
 
     fn text(&self, looked: &[Looked]) -> String {
-        let Self { repository, pull_request, tip, together, merge_base, comparison } = self;
+        let Self { repository, message, pull_request, tip, together, merge_base, comparison } = self;
         let mut text = String::from("Squash-merge a pull request\n\n");
         let mut field = |name: &str, value: String| text.push_str(&format!("{name:13} {value}\n"));
         field("repository", repository.to_string());
@@ -282,6 +293,7 @@ impl Change<'_> {
         if hidden > 0 {
             field("NOT SHOWN", format!("the content of {hidden} of {} files; see below", comparison.files.len()));
         }
+        text.push_str(&format!("\nMessage of the commit that the merge makes:\n{}", quoted(message)));
         text.push_str(&format!("\nFiles ({}):\n", comparison.files.len()));
         for (at, file) in comparison.files.iter().enumerate() {
             let about = match looked.get(at) {

@@ -2,19 +2,32 @@
 //!
 //! Invariant: an interface reaches the linker only where the manifest grants it.
 
+mod alerts;
+mod answers;
 mod convert;
 mod github_merge;
 mod github_read;
 mod github_write;
+mod goals;
 mod http_fetch;
+mod learnings;
+mod llm;
+mod llm_ask;
+mod logs_read;
 mod merge_facts;
 mod merge_shown;
+mod metrics_read;
 mod quality;
+mod reports;
 mod scratch;
 mod task;
+mod tasks_read;
+mod tasks_write;
 mod timer;
 mod wasi;
+mod workers_read;
 
+pub(super) use answers::EXAMPLES;
 pub(super) use convert::run_end;
 pub(super) use quality::ImportRoots;
 pub(super) use scratch::ScratchFiles;
@@ -38,6 +51,19 @@ pub(super) fn link(linker: &mut Linker<RunState>, manifest: &Manifest) -> wasmti
             Interface::Timer => host::timer::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
             Interface::Scratch => host::scratch::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
             Interface::HttpFetch => host::http_fetch::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
+            Interface::HttpSend => wasmtime::bail!("this host can not link {interface} yet"),
+            Interface::Llm => host::llm::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
+            Interface::TasksRead => host::tasks_read::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
+            Interface::TasksWrite => host::tasks_write::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
+            Interface::Goals => host::goals::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
+            Interface::WorkersRead => host::workers_read::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
+            Interface::MetricsRead => host::metrics_read::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
+            Interface::LogsRead => host::logs_read::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
+            Interface::Alerts => host::alerts::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
+            Interface::Learnings => host::learnings::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
+            Interface::Reports => host::reports::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
+            Interface::Recommendations => wasmtime::bail!("this host can not link {interface} yet"),
+            Interface::Deploy => wasmtime::bail!("this host can not link {interface} yet"),
         }
     }
     Ok(())

@@ -37,6 +37,7 @@ impl Host for RunState {
                 .collect(),
             attempt: task.attempt.number(),
             last_error: task.last_error.clone(),
+            goal: task.goal.map(|goal| goal.to_string()),
         })
     }
 

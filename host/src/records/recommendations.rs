@@ -1,0 +1,5 @@
+//! `recommendations`.
+
+/// A change of recommendations.
+#[derive(Clone, Debug)]
+pub enum RecommendationChange {}

@@ -46,13 +46,13 @@ pub enum DeliveryError {
 impl WebClient {
     pub async fn deliver(&self, delivery: Delivery<'_>) -> Result<Delivered, DeliveryError> {
         let time_max = delivery.time_max;
-        match tokio::time::timeout(time_max, self.send(delivery)).await {
+        match tokio::time::timeout(time_max, self.send_notice(delivery)).await {
             Ok(delivered) => delivered,
             Err(_) => Err(DeliveryError::Unavailable(format!("no whole answer came within {} s", time_max.as_secs()))),
         }
     }
 
-    async fn send(&self, delivery: Delivery<'_>) -> Result<Delivered, DeliveryError> {
+    async fn send_notice(&self, delivery: Delivery<'_>) -> Result<Delivered, DeliveryError> {
         let Delivery { target, body, headers, time_max: _, answer_bytes_max } = delivery;
         self.guard.judge(target)?;
         let headers = header_map(headers)?;

@@ -41,8 +41,16 @@ impl Severity {
 
 /// Kinds that the host raises itself. No role can be granted one: an alert of these is never a guest's word.
 /// `db::alerts` holds each alert of the host against this list.
-pub const HOST_KINDS: &[&str] =
-    &["secret-in-arguments", "secret-in-log", "secret-in-outcome", "unsettled-mutation", "schedule-refused"];
+pub const HOST_KINDS: &[&str] = &[
+    "secret-in-arguments",
+    "secret-in-log",
+    "secret-in-outcome",
+    "unsettled-mutation",
+    "unknown-outcome",
+    "late-pull-request",
+    "deployed-other-commit",
+    "schedule-refused",
+];
 
 /// Longest details, as JSON.
 const DETAILS_BYTES_MAX: usize = 16 * 1024;

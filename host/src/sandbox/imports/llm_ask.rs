@@ -19,7 +19,8 @@ use crate::policy::action::AskModel;
 use crate::policy::{Beyond, Denied, Granted, Ruling};
 use crate::records::{Reservation, Settlement, TaskBudget};
 use crate::sandbox::approval::Shown;
-use crate::sandbox::calls::{CallError, GuestError, Made, StepName, acknowledged};
+use crate::sandbox::calls::{CallError, GuestError, Made, acknowledged};
+use crate::sandbox::mutations::StepName;
 use crate::sandbox::determinism;
 use crate::sandbox::records::received;
 use crate::sandbox::run::RunError;
@@ -122,7 +123,7 @@ impl RunState {
             Ok(checked) => checked,
             Err(problem) => return Ok(Err(GuestError::Invalid(problem))),
         };
-        let step = StepName { task: self.task.id, attempt: self.task.attempt.number(), position: made.position };
+        let step = self.name_of(made);
         let first = wanted.or_else(|| granted.first().cloned()).unwrap_or_default();
         let after = granted.iter().skip_while(|name| **name != first).skip(1).cloned();
         let names = std::iter::once(first.clone()).chain(after).collect();

@@ -16,7 +16,6 @@ use tokio::sync::oneshot;
 use super::decisions::Failed;
 use super::determinism;
 pub(super) use super::errors::{CallError, Finding, GuestError};
-use super::late::Late;
 use super::leaks::Leak;
 use super::run::RunError;
 use super::state::{RunState, Services};

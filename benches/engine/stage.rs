@@ -81,6 +81,7 @@ impl Stage {
             log_lines: 0,
             started_at: time::OffsetDateTime::now_utc(),
             own_commits: Vec::new(),
+            own_runs: Vec::new(),
             recorder,
             act_until: watch::channel(Instant::now() + HOUR).1,
             mode: RunMode::Live,

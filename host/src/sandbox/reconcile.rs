@@ -114,12 +114,10 @@ impl RunState {
             details: json!({ "call": name, "attempt": step.attempt, "position": step.position }),
             occurrences: 1,
         };
-        let lost = RunError::Lost {
-            step: step.to_string(),
-            call: visible(&made.call.describe()).into_owned(),
-            cause: cause.to_owned(),
-        };
-        let result = json!({ "err": GuestError::Unavailable(lost.to_string()), LOST: lost.parts() });
+        let (step, call) = (step.to_string(), visible(&made.call.describe()).into_owned());
+        let parts = json!([step, call, cause]);
+        let lost = RunError::Lost { step, call, cause: cause.to_owned() };
+        let result = json!({ "err": GuestError::Unavailable(lost.to_string()), LOST: parts });
         let (reply, durable) = oneshot::channel();
         let done = made.clone().done(result, determinism::now(), Some(Box::new(alert)), Some(reply));
         if let Err(stop) = self.send(done).await {
@@ -130,17 +128,9 @@ impl RunState {
 }
 
 impl RunError {
-    /// As the journal holds it: step, call and cause.
-    fn parts(&self) -> Value {
-        match self {
-            Self::Lost { step, call, cause } => json!([step, call, cause]),
-            _ => Value::Null,
-        }
-    }
-
     /// What a recorded step says of its end, where that is that nobody knows.
     pub(super) fn recorded(result: &Value) -> Option<Self> {
-        let [step, call, cause] = serde_json::from_value(result.get(LOST)?.clone()).ok()?;
+        let [step, call, cause]: [String; 3] = serde_json::from_value(result.get(LOST)?.clone()).ok()?;
         Some(Self::Lost { step, call, cause })
     }
 }

@@ -104,7 +104,8 @@ async fn a_task_leaves_its_rows_in_order_and_they_verify() {
             .fetch_all(database.pool())
             .await
             .unwrap();
-    assert_eq!(kinds, ["host_started", "host_stopped", "token_created"]);
+    // What each role may claim is a decision, too.
+    assert_eq!(kinds, ["host_started", "host_stopped", "policy_decision", "token_created"]);
 }
 
 /// What can not be recorded is not done.

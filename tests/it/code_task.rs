@@ -239,7 +239,6 @@ async fn prose_completes_nothing() {
 async fn what_the_executor_can_not_do_fails_with_a_reason() {
     let host = Host::start(Options::default()).await;
     for (payload, wanted) in [
-        (json!({ "repository": "demo/sample", "instructions": "write a module" }), "no language model"),
         (json!({ "repository": "other/repo", "changes": [{ "path": "a", "content": "b" }] }), "is not granted"),
         (json!({ "repository": "demo/missing", "changes": [{ "path": "a", "content": "b" }] }), "demo/missing"),
         (
@@ -258,5 +257,10 @@ async fn what_the_executor_can_not_do_fails_with_a_reason() {
         let reason = failed["error_message"].as_str().unwrap();
         assert!(reason.contains(wanted), "{wanted}: {reason}");
     }
+    // A key may come: it is tried again, and then a person has to see to it.
+    let payload = json!({ "repository": "demo/sample", "instructions": "write a module" });
+    let task = host.create_task(json!({ "title": "t", "task_type": "code", "payload": payload })).await;
+    let dead = host.wait_for(&task, "dead_letter", LIMIT).await;
+    assert!(dead["error_message"].as_str().unwrap().contains("OPENROUTER_API_KEY"), "{dead}");
     assert!(host.forge().pull_requests().await.is_empty());
 }

@@ -329,6 +329,20 @@ async fn a_schedule_of_the_hosts_own_is_kept_and_its_pause_too() {
 }
 
 #[tokio::test]
+async fn a_host_with_a_watchdog_keeps_its_schedule() {
+    let every_minute = |options: Options| options.env("JUGGERNAUT_WATCHDOG_CRON", "* * * * *");
+    let without = Host::start(every_minute(quiet())).await;
+    assert_eq!(count(&without, "schedules").await, 0, "no role of it does monitoring");
+    let host = Host::start(every_minute(Options::default())).await;
+    let kept = row(&host, "watchdog").await;
+    assert_eq!((&kept["created_by"], &kept["draft"]["task_type"]), (&json!("host"), &json!("monitoring")), "{kept}");
+    fire_now(&host, "watchdog").await;
+    let fired = fired(&host, "watchdog", 1).await;
+    let watched = host.wait_for(fired["last_task"].as_str().unwrap(), "completed", LIMIT).await;
+    assert_eq!(watched["evidence"]["kind"], "alerts_evaluated", "{watched}");
+}
+
+#[tokio::test]
 async fn there_is_a_limit_and_names_are_taken_once() {
     let host = Host::start(quiet()).await;
     create(&host, "one", json!({})).await;

@@ -299,6 +299,8 @@ fn environment(database: &str, forge: &TestForge, roles: &RolesDir) -> BTreeMap<
         ("JUGGERNAUT_ROLES", text(roles.path())),
         ("JUGGERNAUT_CACHE", text(&paths.component_cache())),
         ("JUGGERNAUT_POLL_MS", "50".to_owned()),
+        // Tests say themselves when there is something to watch.
+        ("JUGGERNAUT_WATCHDOG_CRON", "off".to_owned()),
         ("JUGGERNAUT_RETRY_MS", "20".to_owned()),
         ("JUGGERNAUT_LEASE_SECONDS", "5".to_owned()),
         ("JUGGERNAUT_GRACE_SECONDS", "2".to_owned()),

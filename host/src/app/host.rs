@@ -116,6 +116,9 @@ impl Host {
         let public_key = key.public();
         let db = db.audited_by(id, Some(key));
         audit::record_start(&db, public_key, &digests, &weakened(&settings)).await?;
+        if let Some(cron) = &settings.worker.watchdog_cron {
+            schedules::keep_watch(&db, cron, &loaded).await?;
+        }
         let wake = Wake::default();
         let (shutdown, stopping) = watch::channel(false);
         let (closing, closed) = watch::channel(false);

@@ -1,19 +1,44 @@
-//! Fires the schedules whose time has come. Every host looks; each firing is one host's.
+//! Fires the schedules whose time has come, and keeps the host's own. Every host looks; each firing is one host's.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::{Context as _, Result};
+use serde_json::json;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use crate::db::Db;
 use crate::db::schedules::{Fired, Firing};
 use crate::db::wakeups::Wake;
+use crate::db::{Db, DbError};
 use crate::policy::Policies;
+use crate::sandbox::LoadedRole;
 use crate::schedule::SCHEDULES_MAX;
 
 /// A firing comes within about this.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The host's own schedule, and the type of its tasks.
+const WATCHDOG: &str = "watchdog";
+const MONITORING: &str = "monitoring";
+
+/// Sees to it that monitoring is done, where a role of this host does it.
+pub(super) async fn keep_watch(db: &Db, cron: &str, roles: &[Arc<LoadedRole>]) -> Result<()> {
+    if !roles.iter().any(|role| role.manifest.role.task_types.iter().any(|name| name == MONITORING)) {
+        return Ok(());
+    }
+    let task = serde_json::from_value(json!({
+        "title": "Watch over workers, tasks and budgets", "task_type": MONITORING, "priority": "high", "attempts_max": 1,
+    }))
+    .context("the task of the schedule `watchdog`")?;
+    match db.ensure_schedule(WATCHDOG, cron, task).await {
+        // A person has a schedule of that name: it is theirs to say when.
+        Err(DbError::ScheduleExists(name)) => {
+            warn!(schedule = name, "somebody keeps this schedule by hand; the host leaves it alone");
+            Ok(())
+        }
+        ensured => ensured.with_context(|| format!("JUGGERNAUT_WATCHDOG_CRON = {cron:?}")),
+    }
+}
 
 pub(super) async fn fire(db: Db, policies: Arc<Policies>, wake: Wake, mut shutdown: watch::Receiver<bool>) {
     while !*shutdown.borrow() {

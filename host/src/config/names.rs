@@ -74,6 +74,8 @@ names! {
         "seconds, 0 to 3600", Some("30"), "30", false;
     JUGGERNAUT_LOG_RETENTION_DAYS: "How long the execution log is kept",
         "days, 1 to 36500", Some("90"), "90", false;
+    JUGGERNAUT_WATCHDOG_CRON: "When this host has monitoring done, if it runs a role for it: a schedule of its own, in UTC",
+        "cron expression of five fields, or off", Some("* * * * *"), "*/5 * * * *", false;
     JUGGERNAUT_EGRESS_LOOPBACK: "Whether roles may fetch from this machine and send to it: for development and tests alone, on a server it opens what listens there",
         "allow or refuse", Some("refuse"), "refuse", false;
     JUGGERNAUT_APPROVAL_HOURS: "How long an approval waits for a decision, and for being used after it",

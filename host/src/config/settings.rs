@@ -105,6 +105,8 @@ pub struct WorkerConfig {
     /// How long running tasks get to finish when the host is told to stop.
     pub grace: Duration,
     pub log_retention: Duration,
+    /// When monitoring is done, as a cron expression; none where it is switched off.
+    pub watchdog_cron: Option<String>,
     pub cache_dir: Option<PathBuf>,
     /// Policies of the operator's own.
     pub policies_dir: Option<PathBuf>,
@@ -126,6 +128,7 @@ impl WorkerConfig {
             retry: Duration::from_millis(env.number(&names::JUGGERNAUT_RETRY_MS, 10..=3_600_000)?),
             grace: Duration::from_secs(env.number(&names::JUGGERNAUT_GRACE_SECONDS, 0..=3600)?),
             log_retention: Duration::from_secs(retention_days * SECONDS_PER_DAY),
+            watchdog_cron: Some(env.text_or_default(&names::JUGGERNAUT_WATCHDOG_CRON)?).filter(|cron| cron != "off"),
             cache_dir: env.text(&names::JUGGERNAUT_CACHE).map(PathBuf::from),
             policies_dir: env.text(&names::JUGGERNAUT_POLICIES).map(PathBuf::from),
         })

@@ -82,7 +82,7 @@ impl Scenario<'_> {
 
     /// One changed row of the audit log is found.
     pub(super) fn audit_log(&self) -> Result<()> {
-        heading("6. The audit log shows tampering, even by the database's superuser")?;
+        heading("8. The audit log shows tampering, even by the database's superuser")?;
         let verified = self.offline(&["audit", "verify"])?;
         ensure!(verified.status.success(), "the audit log does not verify: {}", said(&verified));
         line("   $ juggernaut audit verify")?;

@@ -7,6 +7,7 @@
 
 mod cli;
 mod git;
+mod goal;
 mod governance;
 mod host;
 mod roles;
@@ -98,6 +99,8 @@ fn play(places: &Places, host: &DevHost) -> Result<Vec<Row>> {
     rows.extend(scenario.refused_components()?);
     rows.push(scenario.approved_task()?);
     rows.push(scenario.prohibited()?);
+    rows.extend(scenario.goal()?);
+    rows.push(scenario.watched()?);
     scenario.audit_log()?;
     Ok(rows)
 }

@@ -9,24 +9,28 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::Places;
+use crate::build;
 use crate::db::delete_directory;
 use crate::workspace::Workspace;
 
 const MANIFEST: &str = "capabilities.toml";
 const WORLD: &str = "wit/world.wit";
 
-/// `executor` and `prose` to run; `sockets`, and the hostile guest under the manifest of `prose`, to refuse.
+/// Our roles and `prose` to run; `sockets`, and the hostile guest under the manifest of `prose`, to refuse.
 pub(super) fn assemble(workspace: &Workspace, places: &Places) -> Result<()> {
     let guests = workspace.test_guests_dir();
-    let executor = workspace.roles_dir().join("executor");
     let worlds = places.sources.join("worlds");
     let (prose_world, sockets_world) = (worlds.join("prose.wit"), worlds.join("sockets.wit"));
     let prose_manifest = guests.join("prose").join(MANIFEST);
 
     delete_directory(&places.roles)?;
-    let into = places.roles.join("executor");
-    copy(&executor.join("executor.wasm"), &into.join("executor.wasm"))?;
-    copy(&executor.join(MANIFEST), &into.join(MANIFEST))?;
+    for role in build::roles(workspace)? {
+        let (name, into) = (role.dir_name(), places.roles.join(role.dir_name()));
+        let built = workspace.roles_dir().join(&name);
+        let component = format!("{name}.wasm");
+        copy(&built.join(&component), &into.join(&component))?;
+        copy(&built.join(MANIFEST), &into.join(MANIFEST))?;
+    }
     let into = places.roles.join("prose");
     copy(&guests.join("prose/prose.wasm"), &into.join("prose.wasm"))?;
     copy(&prose_manifest, &into.join(MANIFEST))?;

@@ -37,7 +37,7 @@ async fn killed_at(method: &str, path: &str, when: &str) {
 #[tokio::test]
 async fn out_of_time_during_a_mutation() {
     let roles = RolesDir::with(&["executor"]);
-    roles.edit("executor", "wall_ms = 120_000", "wall_ms = 2_000");
+    roles.edit("executor", "wall_ms = 600_000", "wall_ms = 2_000");
     let host = Host::start(Options::default().roles(roles)).await;
     let forge = host.forge();
     forge.hold("PUT", "/repos/demo/sample/contents/*", "before").await;

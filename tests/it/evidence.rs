@@ -26,7 +26,7 @@ fn read(path: &str) -> Value {
 /// A task whose run makes these calls and claims this.
 fn told(task_type: &str, calls: &Value, claim: &Value) -> Value {
     json!({
-        "title": "Report", "task_type": task_type, "attempts_max": 1,
+        "title": "Report", "task_type": task_type, "attempts_max": 1, "assigned_worker": "reporter",
         "payload": {"repository": "demo/sample", "calls": calls, "claim": claim},
     })
 }

@@ -45,7 +45,12 @@ async fn risk_that_a_call_has_stays_with_the_task() {
 #[tokio::test]
 async fn code_that_deletes_data_waits_at_its_merge() {
     let host = Host::start(Options::default()).await;
-    let task = by_hand(&host, "jobs/purge.py", "def purge(db):\n    db.execute(\"delete from users\")\n").await;
+    let task = by_hand(
+        &host,
+        "jobs/purge.py",
+        "def purge(db: object) -> None:\n    \"\"\"Delete all.\"\"\"\n    db.execute(\"delete from users\")\n",
+    )
+    .await;
     let row = host.wait_for(&task, "waiting_approval", LIMIT).await;
     let reason = "high: \"jobs/purge.py\" holds DELETE FROM: it can delete data when it is run";
     assert_eq!((&row["risk"], &row["risk_reasons"]), (&json!("high"), &json!([reason])), "{row}");

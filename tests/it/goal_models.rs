@@ -30,7 +30,9 @@ async fn a_model_plans_what_the_host_admits_whatever_the_goal_tells_it() {
     let asked = models.asked();
     assert_eq!(asked.len(), 2, "the plan with a cycle is refused, and asked for once more");
     assert!(asked[1].prompt().contains("in a cycle: a → b → a"), "{}", asked[1].prompt());
-    let system = asked[0].body["messages"][0]["content"].as_str().unwrap();
+    let messages = asked[0].body["messages"].as_array().unwrap();
+    let systems = messages.iter().filter(|message| message["role"] == "system");
+    let system = systems.filter_map(|message| message["content"].as_str()).collect::<Vec<_>>().join("\n");
     assert!(system.contains("You plan work") && !system.contains("Ignore your instructions"), "{system}");
     assert!(!asked[0].prompt().contains("\n<<<END id=1>>>\n"), "what is quoted can not end its block");
     // What was learnt is kept.
@@ -66,8 +68,8 @@ async fn what_was_lost_is_planned_anew_with_what_waits_for_it() {
 async fn a_model_that_refuses_or_is_not_understood_ends_the_goal_with_the_reason() {
     for (replies, wanted) in [
         (vec![Reply::refuses("no")], "refuses to plan"),
-        (vec![Reply::says("{"), Reply::says("{")], "gave no plan"),
-        (vec![Reply::cut_off("{")], "gave no plan"),
+        ((0..6).map(|_| Reply::says("{")).collect(), "gave no plan"),
+        ((0..6).map(|_| Reply::cut_off("{")).collect(), "gave no plan"),
     ] {
         let models = ScriptedModels::start(replies).await;
         let host = Host::start(Options::default().roles(roles()).models(&models)).await;

@@ -167,7 +167,7 @@ async fn a_worker_registers_works_and_signs_off() {
     let mut host = Host::start(Options::default()).await;
     let idle = worker_is(&host, "idle").await;
     assert_eq!((&idle["worker_id"], &idle["worker_type"]), (&json!("EXECUTOR"), &json!("executor")), "{idle}");
-    assert_eq!(idle["capabilities"], json!(["code"]));
+    assert_eq!(idle["capabilities"], json!(["code", "test", "verification", "documentation"]));
     let forge = host.forge();
     forge.hold("GET", CHECKS, "before").await;
     let task = host.create_task(code_task("a.py")).await;

@@ -22,10 +22,10 @@ async fn day(host: &Host) -> (i64, i64) {
 #[tokio::test]
 async fn a_task_is_refused_what_exceeds_its_budget_before_anything_is_sent() {
     let roles = asker();
-    roles.edit("asker", "tokens_per_task_max = 20_000", "tokens_per_task_max = 3_000");
+    roles.edit("asker", "tokens_per_task_max = 20_000", "tokens_per_task_max = 2_000");
     let models = ScriptedModels::start_with(|_| Reply::says("hello").without_usage()).await;
     let host = Host::start(Options::default().roles(roles).models(&models)).await;
-    let long = json!({ "text": { "repeat": "x", "times": 5_000 } });
+    let long = json!({ "text": { "repeat": "x", "times": 8_000 } });
     let asks = [
         json!({ "remaining": true }),
         long,
@@ -34,9 +34,9 @@ async fn a_task_is_refused_what_exceeds_its_budget_before_anything_is_sent() {
         json!({ "text": HELLO, "tokens": 1_000 }),
     ];
     let (id, said) = ask(&host, &asks).await;
-    assert_eq!(said[0], "left 3000 tokens 1000000 microdollars");
+    assert_eq!(said[0], "left 2000 tokens 1000000 microdollars");
     assert!(
-        said[1].starts_with("denied the request may take ") && said[1].contains("3000 left: see tokens_per_task_max"),
+        said[1].starts_with("denied the request may take ") && said[1].contains("2000 left: see tokens_per_task_max"),
         "{}",
         said[1]
     );
@@ -44,7 +44,7 @@ async fn a_task_is_refused_what_exceeds_its_budget_before_anything_is_sent() {
     // Without figures of the service the estimate counts.
     let left: u64 = said[3].split(' ').nth(1).unwrap().parse().unwrap();
     assert!(left < 2_000, "{}", said[3]);
-    let denied = format!("of 3000 are {left} left: see tokens_per_task_max of [grants.llm]");
+    let denied = format!("of 2000 are {left} left: see tokens_per_task_max of [grants.llm]");
     assert!(said[4].starts_with("denied ") && said[4].contains(&denied), "{} and {}", said[3], said[4]);
     let asked = models.asked().len();
     assert_eq!(usage(&host).await.len(), asked);
@@ -77,7 +77,7 @@ async fn the_day_s_budget_is_spent_once_over_all_hosts() {
     let models =
         ScriptedModels::start_with(|_| Reply::says("hello").without_usage().after(Duration::from_millis(500))).await;
     let options =
-        Options::default().roles(asker()).models(&models).env("JUGGERNAUT_LLM_DAY_TOKENS_MAX", "1000").hosts(2);
+        Options::default().roles(asker()).models(&models).env("JUGGERNAUT_LLM_DAY_TOKENS_MAX", "700").hosts(2);
     let host = Host::start(options).await;
     let mut tasks = Vec::new();
     for _ in 0..6 {
@@ -92,7 +92,7 @@ async fn the_day_s_budget_is_spent_once_over_all_hosts() {
     assert_eq!((good.len(), denied.len(), models.asked().len()), (1, 5, 1), "{answers:#?}");
     assert!(denied.iter().all(|it| it.contains("see JUGGERNAUT_LLM_DAY_TOKENS_MAX of the host")), "{denied:#?}");
     let (tokens, _) = day(&host).await;
-    assert!((501..=1_000).contains(&tokens), "{tokens}");
+    assert!((351..=700).contains(&tokens), "{tokens}");
     assert_eq!(usage(&host).await, [("settled".to_owned(), tokens)]);
 }
 

@@ -270,8 +270,8 @@ async fn a_flood_of_alerts_ends_at_the_grant() {
     let mut flood: Vec<Value> = (0..3).map(|number| raise("test-alert", &number.to_string(), &json!({}))).collect();
     flood.push(raise(
         "other-alert",
-        "0\u{0}\u{202e}",
-        &json!({ "title": "a\u{0}\u{202e}b", "details": {"k\u{0}": "\u{0}"} }),
+        "0\u{2400}\u{202e}",
+        &json!({ "title": "a\u{2400}\u{202e}b", "details": {"k\u{2400}": "\u{2400}"} }),
     ));
     flood.push(raise("test-alert", "flood", &json!({ "times": 200 })));
     flood.push(json!({ "call": "open" }));
@@ -383,7 +383,7 @@ async fn figures_are_those_of_the_tables() {
         "{}",
         said[6]
     );
-    assert!(said[7].contains("RECORDER") && said[7].contains("silent_seconds: "), "{}", said[7]);
+    assert!(said[7].contains("RECORDER") && said[7].contains("silent-seconds: "), "{}", said[7]);
 }
 
 #[tokio::test]

@@ -128,7 +128,7 @@ async fn read(socket: &mut TcpStream) -> Request {
 async fn raise(host: &Host, severity: Severity, title: &str) {
     let alert = Alert {
         severity,
-        kind: "test-alert",
+        kind: "unsettled-mutation",
         fingerprint: format!("test:{title}"),
         title: title.to_owned(),
         details: json!({ "of": "a test" }),
@@ -182,7 +182,7 @@ async fn an_alert_is_told_once_when_it_opens_gets_worse_and_is_resolved() {
         ("event", json!("opened")),
         ("id", alert["id"].clone()),
         ("severity", json!("warning")),
-        ("kind", json!("test-alert")),
+        ("kind", json!("unsettled-mutation")),
         ("title", json!("disk")),
         ("details", json!({ "of": "a test" })),
         ("task", Value::Null),
@@ -240,7 +240,7 @@ async fn slack_is_given_text_that_can_not_act() {
     assert!(!seen[0].text.contains('<'), "{}", seen[0].text);
     assert_eq!(body["blocks"][0]["text"]["type"], "plain_text");
     let fields = body["blocks"][1]["fields"].as_array().unwrap();
-    assert!(fields.iter().any(|field| field["text"] == "Kind: test-alert"), "{body}");
+    assert!(fields.iter().any(|field| field["text"] == "Kind: unsettled-mutation"), "{body}");
     assert!(fields.iter().all(|field| field["type"] == "plain_text"), "{body}");
 }
 

@@ -1,5 +1,6 @@
 //! Makes the calls that its payload lists, and says what came of each:
-//! `{"calls": [{"call": "raise", "times": 1, …}]}`. Texts may be asked for by their length: `{"length": 5000}`.
+//! `{"calls": [{"call": "raise", "times": 1, …}]}`. Texts may be asked for by their length: `{"length": 5000}`; U+2400 stands
+//! for a NUL.
 
 use juggernaut_guest::metrics_read::Metric;
 use juggernaut_guest::{
@@ -46,7 +47,7 @@ fn make(call: &Value) -> Result<String, Error> {
             fingerprint: of("fingerprint"),
             title: of("title"),
             details: if call["details"].is_object() && call["details"].get("length").is_none() {
-                call["details"].to_string()
+                call["details"].to_string().replace('\u{2400}', "\\u0000")
             } else {
                 of("details")
             },
@@ -107,7 +108,8 @@ fn metric(name: &str) -> Metric {
 fn text(value: &Value) -> String {
     match value["length"].as_u64() {
         Some(length) => "x".repeat(length as usize),
-        None => value.as_str().unwrap_or_default().to_owned(),
+        // No payload can hold a NUL; its picture stands for it.
+        None => value.as_str().unwrap_or_default().replace('\u{2400}', "\0"),
     }
 }
 

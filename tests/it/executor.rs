@@ -103,21 +103,25 @@ async fn a_red_check_is_mended() {
         edits(&json!([replaces("a.md", "wrong", "right")])).after(Duration::from_secs(2)),
     ])
     .await;
-    let host = Host::start(Options::default().models(&models).checks(policy(CheckConclusion::Failure))).await;
+    let host = Host::start(Options::default().models(&models).checks(Vec::new())).await;
+    let forge = host.forge();
+    let checks = async |conclusion| {
+        let path = "/_forge/repos/demo/sample/check-policies";
+        let (status, answer) = forge.call(Method::PUT, path, Some(json!(policy(conclusion)))).await;
+        assert_eq!(status, StatusCode::NO_CONTENT, "{answer}");
+    };
+    checks(CheckConclusion::Failure).await;
     let task = host.create_task(instructed("Write a.md.")).await;
     let began = std::time::Instant::now();
     while models.asked().len() < 2 {
         assert!(began.elapsed() < LIMIT, "{}", host.stderr());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let green = json!(policy(CheckConclusion::Success));
-    let (status, answer) =
-        host.forge().call(Method::PUT, "/_forge/repos/demo/sample/check-policies", Some(green)).await;
-    assert_eq!(status, StatusCode::NO_CONTENT, "{answer}");
+    checks(CheckConclusion::Success).await;
     host.wait_for(&task, "completed", LIMIT).await;
     assert!(models.asked()[1].prompt().contains("check \"ci\" is failure"), "{}", models.asked()[1].prompt());
-    assert_eq!(host.forge().git(&["show", "main:a.md"]), "right\n");
-    assert_eq!(host.forge().pull_requests().await.len(), 1);
+    assert_eq!(forge.git(&["show", "main:a.md"]), "right\n");
+    assert_eq!(forge.pull_requests().await.len(), 1);
 }
 
 #[tokio::test]

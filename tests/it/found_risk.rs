@@ -57,7 +57,12 @@ async fn code_that_deletes_data_waits_at_its_merge() {
     let asked = host.approval(&task, "requested").await;
     assert_eq!(asked["action"], "github-merge.merge");
     // The merge itself is judged by what GitHub has, whatever the task was told to write.
-    let kept = by_hand(&host, "jobs/kept.py", "def kept(db):\n    db.execute(\"select * from users\")\n").await;
+    let kept = by_hand(
+        &host,
+        "jobs/kept.py",
+        "def kept(db: object) -> None:\n    \"\"\"Read all.\"\"\"\n    db.execute(\"select * from users\")\n",
+    )
+    .await;
     host.wait_for(&kept, "completed", LIMIT).await;
     assert_eq!(merges(&host), 1);
 }

@@ -126,8 +126,8 @@ async fn missed_firings_are_handled_as_configured() {
         "update schedules set next_at = date_trunc('day', now() at time zone 'utc') at time zone 'utc' - interval '3 days'",
     )
     .await;
-    host.restart().await;
     let now = row(&host, "skip").await["next_at"].as_str().unwrap().to_owned();
+    host.restart().await;
     for (name, fired, misfires) in [("skip", 0, 4), ("once", 1, 3), ("all", 4, 0)] {
         let row = wait(&host, name, "the next time", |row| row["next_at"].as_str() > Some(now.as_str())).await;
         assert_eq!((&row["fired"], &row["misfires"]), (&json!(fired), &json!(misfires)), "{row}");
@@ -333,7 +333,7 @@ async fn a_host_with_a_watchdog_keeps_its_schedule() {
     let every_minute = |options: Options| options.env("JUGGERNAUT_WATCHDOG_CRON", "* * * * *");
     let without = Host::start(every_minute(quiet())).await;
     assert_eq!(count(&without, "schedules").await, 0, "no role of it does monitoring");
-    let host = Host::start(every_minute(Options::default())).await;
+    let host = Host::start(every_minute(Options::default().roles(RolesDir::with(&["watchdog"])))).await;
     let kept = row(&host, "watchdog").await;
     assert_eq!((&kept["created_by"], &kept["draft"]["task_type"]), (&json!("host"), &json!("monitoring")), "{kept}");
     fire_now(&host, "watchdog").await;

@@ -46,6 +46,7 @@ mod paused;
 mod policy;
 mod quality;
 mod queue;
+mod recommendations;
 mod refused;
 mod repeated;
 mod replay;

@@ -35,5 +35,7 @@ database_enum! {
         Call = "call",
         /// Of a criterion that only the role attests.
         Acceptance = "acceptance",
+        /// Of changes that a role recommends. It outlives the task that asked for it.
+        Recommendation = "recommendation",
     }
 }

@@ -77,6 +77,10 @@ kinds! {
     /// Its time came: what was created, or why nothing was.
     ScheduleFired = "schedule_fired",
     ScheduleDeleted = "schedule_deleted",
+    /// A role asks for changes of the backlog; nothing is changed yet.
+    RecommendationFiled = "recommendation_filed",
+    /// A person approved it, and its changes were made in the same transaction.
+    RecommendationApplied = "recommendation_applied",
     LearningCaptured = "learning_captured",
     ReportStored = "report_stored",
     TokenCreated = "token_created",

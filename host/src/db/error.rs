@@ -89,6 +89,12 @@ pub enum DbError {
     ApprovalDecided { id: ApprovalId, state: ApprovalState, by: Option<String>, action: &'static str },
     #[error("approval {id} can not be given any more: {why}")]
     ApprovalVoid { id: ApprovalId, why: String },
+    /// What was recommended does not fit the tasks any more. Nothing was changed.
+    #[error(
+        "approval {id}: the recommendation can not be applied any more, and nothing was changed: {why}; deny it, and have it \
+         planned anew"
+    )]
+    RecommendationStale { id: ApprovalId, why: String },
     /// The caller may approve, but not this.
     #[error("{0}")]
     NotYours(String),

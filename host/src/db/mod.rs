@@ -29,6 +29,7 @@ pub mod replay;
 pub mod reports;
 pub mod request_keys;
 pub mod schedules;
+mod steer;
 pub mod steps;
 pub mod sweep;
 pub mod task_types;

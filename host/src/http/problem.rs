@@ -257,6 +257,7 @@ impl From<DbError> for Problem {
             | DbError::GoalEnded { .. }
             | DbError::ApprovalDecided { .. }
             | DbError::ApprovalVoid { .. }
+            | DbError::RecommendationStale { .. }
             | DbError::Transition(_)
             | DbError::NoEvidence
             | DbError::AmbiguousToken(_)

@@ -21,7 +21,9 @@ pub use learnings::{
 };
 pub use models::{ModelQuery, Remaining, Reservation, Settlement, TaskBudget};
 pub use monitoring::{Figures, LogQuery, Metric, MetricQuery, SeenLine, SeenWorker, WorkerQuery};
-pub use recommendations::RecommendationChange;
+pub use recommendations::{
+    Filing, RECOMMENDED_MAX, RecommendationChange, RecommendationDraft, Recommended, RecommendedTask, changes_sha256,
+};
 pub use reports::{ReportChange, ReportDraft, Series, SeriesKind, StoredAs};
 pub use tasks::{TaskChange, TaskListing, TaskMade, TaskQuery, TaskSeen, TaskToCreate, TasksSeen};
 

@@ -78,7 +78,7 @@ pub struct NewTask {
 }
 
 /// How the host treats a new task: with no less risk than its creator declares.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Treatment {
     pub risk: Risk,
     /// How the risk came to be.

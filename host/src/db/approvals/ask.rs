@@ -1,6 +1,8 @@
 //! The run's side: asking, and using up.
 
-use sqlx::{Postgres, Transaction};
+use std::time::Duration;
+
+use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::{Change, changed, record};
 use crate::approval::{ApprovalId, ApprovalKind, ApprovalState, Asked, Request, Use};
@@ -31,61 +33,61 @@ impl Db {
         let asked = match open {
             Some(open) if open.state == ApprovalState::Approved => Asked::Approved(open.id),
             Some(open) => Asked::Waiting(open.id),
-            None => Asked::Waiting(self.insert_call(&mut tx, key, request).await?),
+            None => Asked::Waiting(insert(&mut tx, key, request, self.approval_rules().lifetime).await?),
         };
         let events = changed(&mut tx, &[key.task.0]).await?;
         tx.commit(events).await?;
         Ok(asked)
     }
+}
 
-    async fn insert_call(
-        &self,
-        tx: &mut Transaction<'_, Postgres>,
-        key: &RunKey,
-        request: &Request,
-    ) -> Result<ApprovalId, DbError> {
-        let id = ApprovalId::generate();
-        let Request { kind, action, risk, policies, reasons, digest, versions, arguments, shown, role_says, .. } =
-            request;
-        sqlx::query!(
-            r#"insert into approvals (id, task_id, attempt, position, kind, action, risk, policies, reasons, digest,
-                   component_sha256, manifest_sha256, policy_sha256, arguments, shown, role_says, expires_at)
-               values ($1, $2, $3, $4, $17, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
-                   now() + make_interval(secs => $16))"#,
-            id.0,
-            key.task.0,
-            key.attempt.0,
-            i32::try_from(request.position).unwrap_or(i32::MAX),
-            action,
-            *risk as Risk,
-            policies,
-            reasons,
-            digest.as_slice(),
-            versions.component.as_slice(),
-            versions.manifest.as_slice(),
-            versions.policy.as_slice(),
-            arguments,
-            shown,
-            role_says.as_deref(),
-            self.approval_rules().lifetime.as_secs_f64(),
-            *kind as ApprovalKind,
-        )
-        .execute(&mut **tx)
-        .await?;
-        let why = reasons.join("; ");
-        let change = Change {
-            id,
-            task: key.task,
-            attempt: key.attempt.0,
-            action,
-            becomes: ApprovalState::Requested,
-            by: None,
-            solo: false,
-            why: &why,
-        };
-        record(tx, &change).await?;
-        Ok(id)
-    }
+/// Asks a person. The caller holds the run's claim.
+pub(in crate::db) async fn insert(
+    tx: &mut PgConnection,
+    key: &RunKey,
+    request: &Request,
+    lifetime: Duration,
+) -> Result<ApprovalId, DbError> {
+    let id = ApprovalId::generate();
+    let Request { kind, action, risk, policies, reasons, digest, versions, arguments, shown, role_says, .. } = request;
+    sqlx::query!(
+        r#"insert into approvals (id, task_id, attempt, position, kind, action, risk, policies, reasons, digest,
+               component_sha256, manifest_sha256, policy_sha256, arguments, shown, role_says, expires_at)
+           values ($1, $2, $3, $4, $17, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
+               now() + make_interval(secs => $16))"#,
+        id.0,
+        key.task.0,
+        key.attempt.0,
+        i32::try_from(request.position).unwrap_or(i32::MAX),
+        action,
+        *risk as Risk,
+        policies,
+        reasons,
+        digest.as_slice(),
+        versions.component.as_slice(),
+        versions.manifest.as_slice(),
+        versions.policy.as_slice(),
+        arguments,
+        shown,
+        role_says.as_deref(),
+        lifetime.as_secs_f64(),
+        *kind as ApprovalKind,
+    )
+    .execute(&mut *tx)
+    .await?;
+    let why = reasons.join("; ");
+    let change = Change {
+        id,
+        task: key.task,
+        attempt: key.attempt.0,
+        action,
+        becomes: ApprovalState::Requested,
+        by: None,
+        solo: false,
+        why: &why,
+    };
+    record(tx, &change).await?;
+    Ok(id)
 }
 
 /// Whether this very step used up an approval of exactly this.
@@ -111,7 +113,7 @@ async fn used_for_step(tx: &mut Transaction<'_, Postgres>, key: &RunKey, request
 async fn void_others(tx: &mut Transaction<'_, Postgres>, key: &RunKey, request: &Request) -> Result<(), DbError> {
     let void = sqlx::query!(
         r#"update approvals set state = 'expired'
-           where task_id = $1 and kind <> 'start' and state in ('requested', 'approved')
+           where task_id = $1 and kind in ('call', 'acceptance') and state in ('requested', 'approved')
                and (digest <> $2 or expires_at <= now())
            returning id as "id: ApprovalId", action, digest <> $2 as "other!""#,
         key.task.0,
@@ -149,7 +151,8 @@ pub(in crate::db) async fn consume(
 ) -> Result<(), DbError> {
     let consumed = sqlx::query!(
         r#"update approvals set state = 'consumed', consumed_at = now(), attempt = $4, position = $5
-           where id = $1 and task_id = $2 and kind <> 'start' and digest = $3 and state = 'approved' and expires_at > now()
+           where id = $1 and task_id = $2 and kind in ('call', 'acceptance') and digest = $3 and state = 'approved'
+               and expires_at > now()
            returning action, decided_by, solo"#,
         used.approval.0,
         key.task.0,

@@ -4,7 +4,7 @@ use serde_json::json;
 use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::people::not_theirs;
-use super::{ApprovalDetail, Change, changed, record, views};
+use super::{ApprovalDetail, Change, changed, recommended, record, views};
 use crate::approval::{ApprovalId, ApprovalKind, ApprovalState};
 use crate::audit::{Event, EventKind, short};
 use crate::db::attempts::end_attempts;
@@ -16,13 +16,13 @@ use crate::task::{LogLevel, Risk, TaskId, TaskStatus};
 /// An approval and its task, both locked.
 pub(super) struct Locked {
     pub(super) task: TaskId,
-    attempt: i32,
+    pub(super) attempt: i32,
     action: String,
     kind: ApprovalKind,
     pub(super) risk: Risk,
     state: ApprovalState,
     decided_by: Option<String>,
-    in_time: bool,
+    pub(super) in_time: bool,
     fits: bool,
     task_status: TaskStatus,
     pub(super) task_risk: Risk,
@@ -37,7 +37,11 @@ impl Db {
         let mut tx = self.begin_audited().await?;
         let locked = lock(&mut tx, id).await?;
         open(id, &locked, "approved")?;
-        if let Some(why) = void(&locked) {
+        let why = match locked.kind {
+            ApprovalKind::Recommendation => recommended::void(&mut tx, id, &locked).await?,
+            ApprovalKind::Start | ApprovalKind::Call | ApprovalKind::Acceptance => void(&locked),
+        };
+        if let Some(why) = why {
             set_state(&mut tx, id, ApprovalState::Expired).await?;
             record(&mut tx, &change(id, &locked, ApprovalState::Expired, None, false, &why)).await?;
             let events = changed(&mut tx, &[locked.task.0]).await?;
@@ -53,12 +57,23 @@ impl Db {
         set_decision(&mut tx, id, ApprovalState::Approved, principal, note, solo).await?;
         let why = if solo { "in solo mode" } else { "" };
         record(&mut tx, &change(id, &locked, ApprovalState::Approved, Some(principal), solo, why)).await?;
-        if locked.kind == ApprovalKind::Start {
-            bind_versions(&mut tx, locked.task).await?;
-        }
-        let went_on = go_on(&mut tx, &locked).await?;
+        let (went_on, mut events) = match locked.kind {
+            ApprovalKind::Recommendation => {
+                // Recorded here, because it does not stay approved.
+                let mut events = changed(&mut tx, &[locked.task.0]).await?;
+                events.extend(recommended::apply(self, &mut tx, id, &locked, principal).await?);
+                let used = change(id, &locked, ApprovalState::Consumed, Some(principal), solo, "its changes are made");
+                record(&mut tx, &used).await?;
+                (None, events)
+            }
+            ApprovalKind::Start => {
+                bind_versions(&mut tx, locked.task).await?;
+                (go_on(&mut tx, &locked).await?, Vec::new())
+            }
+            ApprovalKind::Call | ApprovalKind::Acceptance => (go_on(&mut tx, &locked).await?, Vec::new()),
+        };
         let detail = views::detail(&mut tx, id, self.approval_rules().solo).await?;
-        let mut events = changed(&mut tx, &[locked.task.0]).await?;
+        events.extend(changed(&mut tx, &[locked.task.0]).await?);
         events.extend(went_on.map(|status| {
             Event::moved(EventKind::TaskReleased, locked.task, status, principal, json!({ "approval": id }))
         }));
@@ -66,7 +81,7 @@ impl Db {
         Ok(detail)
     }
 
-    /// Denies what was asked for: the task fails.
+    /// Denies what was asked for: the task fails, unless it only recommended.
     pub async fn deny(&self, id: ApprovalId, principal: &str, note: &str) -> Result<ApprovalDetail, DbError> {
         let mut tx = self.begin_audited().await?;
         let locked = lock(&mut tx, id).await?;
@@ -74,7 +89,7 @@ impl Db {
         set_decision(&mut tx, id, ApprovalState::Denied, principal, Some(note), false).await?;
         record(&mut tx, &change(id, &locked, ApprovalState::Denied, Some(principal), false, note)).await?;
         let mut events = Vec::new();
-        if !locked.task_status.is_final() {
+        if !locked.task_status.is_final() && locked.kind != ApprovalKind::Recommendation {
             let reason = format!("approval denied by {principal}: {note}");
             events.push(fail_task(&mut tx, locked.task, locked.attempt, "ApprovalDenied", &reason, principal).await?);
         }
@@ -113,7 +128,7 @@ async fn lock(tx: &mut Transaction<'_, Postgres>, id: ApprovalId) -> Result<Lock
 fn open(id: ApprovalId, locked: &Locked, action: &'static str) -> Result<(), DbError> {
     match locked.state {
         ApprovalState::Requested => Ok(()),
-        ApprovalState::Expired if locked.task_status.is_final() => {
+        ApprovalState::Expired if locked.task_status.is_final() && locked.kind != ApprovalKind::Recommendation => {
             Err(DbError::ApprovalVoid { id, why: format!("task {} is {}", locked.task, locked.task_status) })
         }
         state
@@ -190,7 +205,7 @@ async fn go_on(tx: &mut Transaction<'_, Postgres>, locked: &Locked) -> Result<Op
     let freed = sqlx::query!(
         r#"update governance_tasks set status = 'pending', requires_approval = false
            where id = $1 and status = 'waiting_approval'
-               and not exists (select from approvals where task_id = $1 and state = 'requested')"#,
+               and not exists (select from approvals where task_id = $1 and state = 'requested' and kind <> 'recommendation')"#,
         locked.task.0,
     )
     .execute(&mut **tx)

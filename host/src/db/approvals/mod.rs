@@ -7,6 +7,7 @@ mod ask;
 mod changed;
 mod decide;
 mod people;
+mod recommended;
 mod start;
 mod sweep;
 mod views;
@@ -14,8 +15,9 @@ mod views;
 pub use sweep::SweptApprovals;
 pub use views::{ApprovalCursor, ApprovalDetail, ApprovalFilter, ApprovalSummary, OpenApproval};
 
-pub(super) use ask::consume;
+pub(super) use ask::{consume, insert as ask};
 pub(super) use changed::changed;
+pub(super) use recommended::{ACTION as APPLY_RECOMMENDATION, Bound as BoundRecommendation};
 pub(super) use start::ask_start;
 pub(super) use views::open_of_task;
 

@@ -17,7 +17,8 @@ pub struct ApprovalSummary {
     pub id: ApprovalId,
     pub task_id: TaskId,
     pub task_title: String,
-    /// `start` (before the task runs), `call` (at a host call) or `acceptance` (of an attested criterion).
+    /// `start` (before the task runs), `call` (at a host call), `acceptance` (of an attested criterion) or
+    /// `recommendation` (of changes of the backlog).
     pub kind: ApprovalKind,
     /// What would be done, for example `github-merge.merge`.
     pub action: String,

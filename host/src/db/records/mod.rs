@@ -9,6 +9,7 @@ mod goals;
 mod learnings;
 mod logs;
 mod metrics;
+mod recommendation_shown;
 mod recommendations;
 mod reports;
 mod tasks;
@@ -106,7 +107,7 @@ impl Db {
         if let Some(changed) = changed_before(&mut tx, key, row.step.position).await? {
             return Ok((changed, true));
         }
-        match apply(self, &mut tx, key, change).await {
+        match apply(self, &mut tx, key, row.step.position, change).await {
             Ok(Applied { value, events, frees }) => {
                 let changed = store(tx, key, batch, row, Ok(value), events).await?;
                 Ok((changed, frees))
@@ -143,14 +144,20 @@ async fn store(
     Ok(changed)
 }
 
-async fn apply(db: &Db, tx: &mut PgConnection, key: &RunKey, change: &Change) -> Result<Applied, RecordError> {
+async fn apply(
+    db: &Db,
+    tx: &mut PgConnection,
+    key: &RunKey,
+    position: u32,
+    change: &Change,
+) -> Result<Applied, RecordError> {
     match change {
         Change::Tasks(change) => tasks::apply(db, tx, key, change).await,
         Change::Goals(change) => goals::apply(db, tx, key, change).await,
         Change::Alerts(change) => alerts::apply(tx, key, change).await,
         Change::Learnings(change) => learnings::apply(tx, key, change).await,
         Change::Reports(change) => reports::apply(tx, key, change).await,
-        Change::Recommendations(change) => recommendations::apply(db, tx, key, change).await,
+        Change::Recommendations(change) => recommendations::apply(db, tx, key, position, change).await,
     }
 }
 

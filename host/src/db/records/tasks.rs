@@ -11,9 +11,9 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Applied, RecordError};
-use crate::audit::{Event, EventKind};
 use crate::db::bulk::{Admitted, Origin, create_in};
 use crate::db::journal::RunKey;
+use crate::db::steer::{assign_in, prioritise_in};
 use crate::db::tasks::{cancel_in, retry_in};
 use crate::db::{Db, DbError};
 use crate::records::{Refused, TaskChange, TaskListing, TaskMade, TaskQuery, TaskSeen, TaskToCreate, TasksSeen};
@@ -103,11 +103,13 @@ pub(super) async fn apply(
     match change {
         TaskChange::Create { tasks, tasks_max } => create(db, tx, key, tasks, *tasks_max).await,
         TaskChange::SetPriority { id, priority } => {
-            let event = set_priority(tx, key, *id, *priority).await?;
+            steered(tx, key, *id).await?;
+            let event = prioritise_in(tx, *id, *priority, &key.worker.0).await.map_err(refused)?;
             Ok(Applied { value: Value::Null, events: vec![event], frees: true })
         }
         TaskChange::Assign { id, worker } => {
-            let event = assign(tx, key, *id, worker.as_deref()).await?;
+            steered(tx, key, *id).await?;
+            let event = assign_in(tx, *id, worker.as_deref(), &key.worker.0).await.map_err(refused)?;
             Ok(Applied { value: Value::Null, events: vec![event], frees: true })
         }
         TaskChange::Cancel { id, reason } => {
@@ -287,50 +289,4 @@ async fn steered(tx: &mut PgConnection, key: &RunKey, id: TaskId) -> Result<(), 
     .fetch_one(tx)
     .await?;
     if found { Ok(()) } else { Err(unknown(id).into()) }
-}
-
-/// The same, locked, and not ended.
-async fn unfinished(tx: &mut PgConnection, key: &RunKey, id: TaskId) -> Result<TaskStatus, RecordError> {
-    steered(tx, key, id).await?;
-    let status = sqlx::query_scalar!(
-        r#"select status as "status: TaskStatus" from governance_tasks where id = $1 for no key update"#,
-        id as TaskId
-    )
-    .fetch_one(tx)
-    .await?;
-    if status.is_final() {
-        Err(Refused::Conflict(format!("task {id} is {status}: it has ended")).into())
-    } else {
-        Ok(status)
-    }
-}
-
-async fn set_priority(
-    tx: &mut PgConnection,
-    key: &RunKey,
-    id: TaskId,
-    priority: Priority,
-) -> Result<Event, RecordError> {
-    let status = unfinished(tx, key, id).await?;
-    sqlx::query!("update governance_tasks set priority = $2 where id = $1", id as TaskId, priority as Priority)
-        .execute(tx)
-        .await?;
-    let details = json!({ "priority": priority });
-    Ok(Event::moved(EventKind::TaskPrioritised, id, status, &key.worker.0, details))
-}
-
-/// A run that is under way goes on; the worker counts once its claim has ended.
-async fn assign(tx: &mut PgConnection, key: &RunKey, id: TaskId, worker: Option<&str>) -> Result<Event, RecordError> {
-    let status = unfinished(tx, key, id).await?;
-    sqlx::query!(
-        "update governance_tasks set requested_worker = $2,
-            assigned_worker = case when status = 'in_progress' then assigned_worker else $2 end
-        where id = $1",
-        id as TaskId,
-        worker
-    )
-    .execute(tx)
-    .await?;
-    let details = json!({ "assigned_worker": worker });
-    Ok(Event::moved(EventKind::TaskAssigned, id, status, &key.worker.0, details))
 }

@@ -21,6 +21,7 @@ mod merge_facts;
 mod merge_shown;
 mod metrics_read;
 mod quality;
+mod recommendations;
 mod reports;
 mod scratch;
 mod task;
@@ -65,7 +66,7 @@ pub(super) fn link(linker: &mut Linker<RunState>, manifest: &Manifest) -> wasmti
             Interface::Alerts => host::alerts::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
             Interface::Learnings => host::learnings::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
             Interface::Reports => host::reports::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
-            Interface::Recommendations => wasmtime::bail!("this host can not link {interface} yet"),
+            Interface::Recommendations => host::recommendations::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
             Interface::Deploy => host::deploy::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
         }
     }

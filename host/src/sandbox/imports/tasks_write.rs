@@ -19,7 +19,7 @@ use crate::sandbox::state::RunState;
 use crate::task::{self, AdmittedTask, Existing, InvalidPlan, PlannedTask, REASON_BYTES_MAX, TaskId, admit_plan};
 
 /// Names of a call that a refusal repeats.
-const NAMED_MAX: usize = 10;
+pub(super) const NAMED_MAX: usize = 10;
 /// Longest name of a worker.
 const WORKER_BYTES_MAX: usize = 128;
 
@@ -123,11 +123,11 @@ impl RunState {
     }
 }
 
-fn cut(name: &str) -> String {
+pub(super) fn cut(name: &str) -> String {
     name.chars().take(80).collect()
 }
 
-fn argument(draft: &Draft) -> Value {
+pub(super) fn argument(draft: &Draft) -> Value {
     let Draft {
         key,
         title,
@@ -146,7 +146,7 @@ fn argument(draft: &Draft) -> Value {
     })
 }
 
-fn planned(drafts: Vec<Draft>) -> Result<Vec<AdmittedTask>, InvalidPlan> {
+pub(super) fn planned(drafts: Vec<Draft>) -> Result<Vec<AdmittedTask>, InvalidPlan> {
     let tasks: Result<Vec<PlannedTask>, InvalidPlan> = drafts.into_iter().map(read).collect();
     admit_plan(tasks?, Existing::Named)
 }

@@ -110,7 +110,7 @@ async fn the_roles_that_are_shipped_pass() {
     let roles = Paths::get().roles.to_str().unwrap().to_owned();
     let output = juggernaut(&folder(), &["role", "check", &roles], &[]).await;
     assert_eq!(output.code, Some(0), "{output:?}");
-    for role in ["analyst", "executor", "orchestrator", "watchdog"] {
+    for role in ["analyst", "executor", "orchestrator", "strategist", "watchdog"] {
         let line = format!("{role}: ok; world `{role}` of juggernaut:host");
         assert!(output.stdout.contains(&line), "{}", output.stdout);
     }

@@ -201,7 +201,7 @@ async fn a_run_recommends_only_what_it_was_granted_and_what_could_be_made() {
     let cases = [
         (of(json!([])), "invalid changes has 0 entries"),
         (json!({ "changes": [{ "raise": a }], "times": 51 }), "invalid changes has 51 entries"),
-        (json!({ "changes": [{ "raise": a }], "times": 10_000 }), "invalid changes has 10000 entries"),
+        (json!({ "changes": [{ "raise": a }], "times": 1_000 }), "invalid changes has 1000 entries"),
         (of(json!([{ "create": "x", "task_type": "code" }])), "denied"),
         (of(json!([{ "create": "x", "task_type": "no\u{0}such" }])), "denied"),
         (of(json!([{ "create": "x", "payload": drop_table }])), "denied"),
@@ -245,8 +245,7 @@ async fn a_run_recommends_only_what_it_was_granted_and_what_could_be_made() {
 #[tokio::test]
 async fn the_strategist_recommends_by_its_rules_or_says_that_there_is_nothing() {
     let host = Host::start(Options::default().roles(RolesDir::with(&["strategist"]))).await;
-    let plan =
-        || host.create_task(json!({ "title": "Plan", "task_type": "planning", "acceptance_criteria": ["says why"] }));
+    let plan = || host.create_task(json!({ "title": "Plan", "task_type": "planning" }));
     let calm = plan().await;
     let failed = host.wait_for(&calm, "failed", LIMIT).await;
     assert!(failed["error_message"].as_str().unwrap().contains("nothing to recommend"), "{failed:#}");

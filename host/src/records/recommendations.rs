@@ -16,6 +16,8 @@ use crate::task::{Priority, Risk, TaskDraft, TaskId, Treatment};
 pub const RECOMMENDED_MAX: usize = 50;
 /// All of them as JSON: an approver is shown the whole.
 const CHANGES_BYTES_MAX: usize = 256 * 1024;
+/// Of the changes, before a number in them is given up.
+const READINGS_MAX: usize = 8;
 const TITLE_CHARS_MAX: usize = 200;
 const RATIONALE_BYTES_MAX: usize = 16 * 1024;
 const REASON_BYTES_MAX: usize = 1024;
@@ -89,6 +91,7 @@ impl RecommendationDraft {
         words::within("changes", changes.len(), 1..=RECOMMENDED_MAX, "entries")?;
         let changes: Vec<Recommended> = changes.into_iter().map(checked).collect::<Result<_, _>>()?;
         agree(&changes)?;
+        let changes = settled(changes)?;
         let draft = Self { title, rationale, changes };
         words::within("changes", draft.changes_json().to_string().len(), 0..=CHANGES_BYTES_MAX, "bytes of JSON")?;
         Ok(draft)
@@ -103,6 +106,19 @@ impl RecommendationDraft {
     pub fn risk(&self) -> Risk {
         self.changes.iter().map(Recommended::risk).max().unwrap_or(Risk::Medium)
     }
+}
+
+/// Reads what would be stored until it reads as it is written: not every number with many digits does at once, and the
+/// digest is made again of what is read.
+fn settled(mut changes: Vec<Recommended>) -> Result<Vec<Recommended>, String> {
+    for _ in 0..READINGS_MAX {
+        let text = json!(changes).to_string();
+        changes = serde_json::from_str(&text).map_err(|error| format!("changes can not be stored: {error}"))?;
+        if json!(changes).to_string() == text {
+            return Ok(changes);
+        }
+    }
+    Err("changes hold a number that can not be stored exactly; write it as a string".to_owned())
 }
 
 /// Of changes as they are stored.

@@ -3,7 +3,21 @@
 use super::observed::{OBSERVING, canonical, newest_fetch, observes, step_at};
 use super::{Answered, CriterionVerdict, Details, Refusal, World, refuse};
 use crate::github::CheckRun;
+use crate::journal::Step;
 use crate::task::{Claim, Criterion, Task};
+
+/// Interfaces that see or change what the host keeps itself. What a model or an earlier task said shows nothing.
+const KEPT: &[&str] = &[
+    "tasks-read",
+    "tasks-write",
+    "goals",
+    "workers-read",
+    "metrics-read",
+    "logs-read",
+    "alerts",
+    "reports",
+    "recommendations",
+];
 
 /// Conclusions of a check run that do not stand in the way of a merge.
 const GREEN: &[&str] = &["success", "neutral", "skipped"];
@@ -81,10 +95,12 @@ pub(super) fn unmet(
 
 /// For the role's word at least one step that saw or changed something: that time went by shows nothing.
 fn attested(world: &World, steps: &[u32]) -> Result<(), String> {
-    if steps.iter().filter_map(|step| step_at(&world.steps, *step)).any(observes) {
+    let shows = |step: &Step| observes(step) || KEPT.contains(&step.interface.as_str());
+    if steps.iter().filter_map(|step| step_at(&world.steps, *step)).any(shows) {
         return Ok(());
     }
-    Err(format!("none of the steps that it names saw or changed anything; name a call of {}", OBSERVING.join(", ")))
+    let names = [OBSERVING, KEPT].concat().join(", ");
+    Err(format!("none of the steps that it names saw or changed anything; name a call of {names}"))
 }
 
 fn merged(details: &Details) -> Result<Answered, String> {

@@ -21,7 +21,8 @@ pub(super) async fn reading(db: &Db) -> Result<Transaction<'static, Postgres>, R
 
 /// A look that took too long is one that the role can ask less of.
 pub(super) fn looked(error: sqlx::Error) -> RecordError {
-    let canceled = error.as_database_error().and_then(|refused| refused.code()).is_some_and(|code| code == CANCELED);
+    let canceled =
+        error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == CANCELED);
     if canceled {
         let message = "that is too much to be looked through within 5 seconds; ask for a shorter window, or less";
         return Refused::Invalid(message.to_owned()).into();

@@ -99,14 +99,15 @@ async fn insert(
     let sha256 = changes_sha256(bound.changes);
     sqlx::query!(
         "insert into recommendations (id, task_id, attempt, worker_id, title, rationale, changes, sha256, approval_id)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+         values ($1, $2, $3, $4, $5, $6, $7::text::json, $8, $9)",
         bound.id,
         key.task.0,
         key.attempt.0,
         key.worker.0.as_str(),
         bound.title,
         bound.rationale,
-        bound.changes,
+        // As text: a JSON parameter would be a `jsonb`, which orders keys anew.
+        bound.changes.to_string(),
         sha256.as_slice(),
         approval.0,
     )
@@ -124,9 +125,9 @@ fn created(changes: &[Recommended]) -> impl Iterator<Item = &crate::records::Rec
 
 /// The tasks that the changes name, as far as there are any.
 async fn named(tx: &mut PgConnection, changes: &[Recommended]) -> Result<BTreeMap<TaskId, Named>, DbError> {
-    let changed = changes.iter().filter_map(Recommended::changes);
+    let touched = changes.iter().filter_map(Recommended::changes);
     let waited_for = created(changes).flat_map(|task| task.draft.depends_on.iter().copied());
-    let ids: BTreeSet<TaskId> = changed.chain(waited_for).collect();
+    let ids: BTreeSet<TaskId> = touched.chain(waited_for).collect();
     let ids: Vec<Uuid> = ids.into_iter().map(|id| id.0).collect();
     let rows = sqlx::query!(
         r#"select id as "id: TaskId", title, task_type, status as "status: TaskStatus",

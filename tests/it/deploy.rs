@@ -32,6 +32,7 @@ pub(crate) fn succeeds() -> Value {
     json!({ "workflow": "*", "conclusion": "success", "after_ms": 300 })
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "callers write it where they call")]
 pub(crate) fn draft(dispatches: Value) -> Value {
     json!({
         "title": "deploy", "task_type": "verification", "assigned_worker": "deployer", "attempts_max": 2,

@@ -19,6 +19,7 @@ async fn said(host: &Host, goal: &Value) -> Vec<String> {
     said.collect()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "callers write it where they call")]
 fn script(calls: Value) -> Value {
     json!({ "title": "A script", "description": calls.to_string() })
 }

@@ -98,6 +98,7 @@ impl Web {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is closed by being dropped")]
 fn reset(socket: TcpStream) {
     socket.set_zero_linger().unwrap();
 }

@@ -26,7 +26,7 @@ pub use payload::Format;
 /// From the look-up to the last byte of the answer.
 const SEND_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long a taken notice is its host's: longer than sending it and saying so takes.
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 /// What is read of an answer.
 const ANSWER_BYTES_MAX: usize = 4 * 1024;
 /// Tries of one notice; with the usual pauses about an hour.

@@ -36,7 +36,7 @@ pub(super) fn test(format: Format, host: &HostId, now: OffsetDateTime) -> Vec<u8
     let title = "A test: Juggernaut can tell people of alerts";
     let payload = match format {
         Format::Json => json!({ "event": "test", "title": title, "host": host.0, "sent_at": text(now) }),
-        Format::Slack => message(title.to_owned(), vec![section(title), fields(&[("Host", host.0.to_string())])]),
+        Format::Slack => message(title, &[section(title), fields(&[("Host", host.0.to_string())])]),
     };
     payload.to_string().into_bytes()
 }
@@ -72,11 +72,11 @@ fn slack(notice: &Notice, host: &HostId) -> Value {
     shown.extend(notice.resolved_by.clone().map(|by| ("Resolved by", by)));
     shown.push(("Host", host.0.to_string()));
     let headline = section(&format!("[{severity}] {what}: {}", notice.title));
-    message(title, vec![headline, fields(&shown)])
+    message(&title, &[headline, fields(&shown)])
 }
 
 /// `text` is what a notification shows, and all that programs show which know no blocks.
-fn message(text: String, blocks: Vec<Value>) -> Value {
+fn message(text: &str, blocks: &[Value]) -> Value {
     json!({ "text": text, "unfurl_links": false, "unfurl_media": false, "blocks": blocks })
 }
 

@@ -154,10 +154,10 @@ impl Assessment {
         }
         if is_sql(path) || is_migration(path) {
             self.raise_for_migration(path, content, looker);
-        } else if let Some(content) = content.filter(|content| is_program(path) || is_script(path, content)) {
-            if let Some(what) = looker.program(content).destructive.first() {
-                self.raise(Risk::High, format!("{path:?} holds {what}: it can delete data when it is run"));
-            }
+        } else if let Some(content) = content.filter(|content| is_program(path) || is_script(path, content))
+            && let Some(what) = looker.program(content).destructive.first()
+        {
+            self.raise(Risk::High, format!("{path:?} holds {what}: it can delete data when it is run"));
         }
     }
 

@@ -114,7 +114,8 @@ fn settled(mut changes: Vec<Recommended>) -> Result<Vec<Recommended>, String> {
     for _ in 0..READINGS_MAX {
         let text = json!(changes).to_string();
         changes = serde_json::from_str(&text).map_err(|error| format!("changes can not be stored: {error}"))?;
-        if json!(changes).to_string() == text {
+        let again = json!(changes).to_string();
+        if again == text {
             return Ok(changes);
         }
     }

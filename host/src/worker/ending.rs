@@ -267,7 +267,10 @@ mod tests {
             let pauses: Vec<_> = (0..200).map(|_| next_attempt(&task(attempt, 100), BASE).unwrap()).collect();
             assert!(pauses.iter().all(|pause| (shortest..=longest).contains(pause)), "{attempt}: {pauses:?}");
             let (least, most) = (pauses.iter().min().unwrap(), pauses.iter().max().unwrap());
-            assert!(*most - *least > expected.mul_f64(0.2), "{attempt}: they come together: {least:?} to {most:?}");
+            assert!(
+                most.saturating_sub(*least) > expected.mul_f64(0.2),
+                "{attempt}: they come together: {least:?} to {most:?}"
+            );
         }
         // However long the first pause is.
         assert!(next_attempt(&task(90, 100), Duration::MAX).unwrap() <= RETRY_PAUSE_MAX.mul_f64(1.2));

@@ -21,7 +21,7 @@ impl Host for RunState {
             effect: Effect::Read,
             arguments: json!({ "task": task, "level": level, "window_seconds": window_seconds, "limit": limit }),
         };
-        let grant = self.manifest.grants.logs_read.as_ref().map(|grant| grant.as_ref());
+        let grant = self.manifest.grants.logs_read.as_ref().map(AsRef::as_ref);
         let mut beyond = beyond_window(window_seconds, grant.map(|grant| grant.window_hours_max));
         if let Some(lines) = grant.map(|grant| grant.lines_max).filter(|lines| limit > *lines) {
             let remedy = format!("a limit of {limit} is more than the {lines} lines that are granted");

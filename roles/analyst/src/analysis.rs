@@ -53,7 +53,7 @@ fn capture(figures: &Figures) -> Result<(), Failure> {
     let mut kept = 0;
     for pattern in patterns(figures) {
         let (Some((tag, task_type)), true) = (lasting(&pattern), kept < LEARNINGS_MAX) else { continue };
-        if !learnings::search("", &[tag.clone()], 1)?.is_empty() {
+        if !learnings::search("", std::slice::from_ref(&tag), 1)?.is_empty() {
             continue;
         }
         let id = learnings::capture(&LearningDraft {
@@ -140,12 +140,7 @@ fn queued(record: Record<'_>) -> Queued {
 }
 
 fn hour(record: Record<'_>) -> Hour {
-    Hour {
-        at_ms: count(&record, "hour-ms"),
-        created: count(&record, "created"),
-        completed: count(&record, "completed"),
-        failed: count(&record, "failed"),
-    }
+    Hour { at_ms: count(&record, "hour-ms"), completed: count(&record, "completed"), failed: count(&record, "failed") }
 }
 
 fn error(record: Record<'_>) -> ErrorGroup {

@@ -44,7 +44,6 @@ pub struct Queued {
 #[derive(Clone, Debug)]
 pub struct Hour {
     pub at_ms: u64,
-    pub created: u64,
     pub completed: u64,
     pub failed: u64,
 }
@@ -147,7 +146,7 @@ mod tests {
     }
 
     fn hour(at: u64, completed: u64, failed: u64) -> Hour {
-        Hour { at_ms: at * 3_600_000, created: 0, completed, failed }
+        Hour { at_ms: at * 3_600_000, completed, failed }
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub fn read(body: &[u8]) -> Page {
     let text = String::from_utf8_lossy(body);
     let is_html = text.contains("</") || text.trim_start().to_ascii_lowercase().starts_with("<!doctype");
     let (title, plain) = if is_html {
-        (between(&text, "title").map(|title| plain(title)), plain(&text))
+        (between(&text, "title").map(plain), plain(&text))
     } else {
         let heading = text.lines().map(|line| line.trim_start_matches('#').trim()).find(|line| !line.is_empty());
         (heading.map(str::to_owned), text.into_owned())

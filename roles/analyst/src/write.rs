@@ -249,7 +249,7 @@ mod tests {
                 count: 5,
                 sample: sample.into(),
             }],
-            hours: vec![Hour { at_ms: 1_785_000_000_000, created: 1, completed: 2, failed: 3 }],
+            hours: vec![Hour { at_ms: 1_785_000_000_000, completed: 2, failed: 3 }],
             ..Figures::default()
         }
     }

@@ -101,7 +101,7 @@ fn raise(settings: &Settings, observed: &Observed) -> Vec<Advice> {
             raised.push((to, count, waits_hours, advice));
         }
     }
-    raised.sort_by(|left, right| (right.0, right.1, right.2).cmp(&(left.0, left.1, left.2)));
+    raised.sort_by_key(|one| std::cmp::Reverse((one.0, one.1, one.2)));
     raised.into_iter().map(|(.., advice)| advice).collect()
 }
 

@@ -114,7 +114,7 @@ pub fn evaluate(limits: &Thresholds, observed: &Observed) -> Verdict {
         conditions.extend(budgets.iter().filter_map(|budget| burning(limits, budget)));
     }
     // Stable, so that within a gravity the order of the measurements stays.
-    conditions.sort_by(|a, b| b.gravity.cmp(&a.gravity));
+    conditions.sort_by_key(|condition| std::cmp::Reverse(condition.gravity));
     Verdict { kinds, conditions }
 }
 

@@ -67,7 +67,7 @@ impl Scenario<'_> {
 
     fn create_goal(&self, path: &str, content: &str, stamp: &str) -> Result<String> {
         let plan = json!([
-            {"key": "write", "title": "Write the page", "task_type": "code", "acceptance_criteria": [{"type": "merged"}],
+            {"key": "write", "title": "Write the page", "task_type": "code", "assigned_worker": "executor", "acceptance_criteria": [{"type": "merged"}],
              "payload": {"repository": REPOSITORY, "changes": [{"path": path, "content": content}]}},
             {"key": "check", "title": "See whether it is there", "task_type": "verification", "depends_on": ["write"],
              "acceptance_criteria": [{"type": "checks-pass"}],

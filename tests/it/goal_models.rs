@@ -35,7 +35,8 @@ async fn a_model_plans_what_the_host_admits_whatever_the_goal_tells_it() {
     let system = systems.filter_map(|message| message["content"].as_str()).collect::<Vec<_>>().join("\n");
     assert!(system.contains("You plan work") && !system.contains("Ignore your instructions"), "{system}");
     assert!(!asked[0].prompt().contains("\n<<<END id=1>>>\n"), "what is quoted can not end its block");
-    // What was learnt is kept.
+    // What was learnt is kept, after the goal is closed and before the planner's task is.
+    host.wait_for(planner(&created), "completed", LIMIT).await;
     assert_eq!(count(&host.db(), "learnings where category = 'technique'").await, 1);
     agrees(&host.database()).await;
 }

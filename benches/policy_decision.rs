@@ -16,6 +16,11 @@ use juggernaut::policy::{Assessment, Authority, MergeFacts, Policies, Scope};
 use juggernaut::repo::{Branch, RepoPath, Repository, Sha};
 use juggernaut::task::{Risk, Target, TaskId};
 
+const MIGRATION: &[u8] = b"create table notes (id bigint primary key, body text not null);
+create index notes_body on notes (body);
+alter table tasks add column note bigint references notes (id);
+";
+
 fn decisions(bench: &mut Criterion) {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../roles/executor/capabilities.toml");
     let manifest = Manifest::read(&manifest).expect("our own manifest");
@@ -38,6 +43,15 @@ fn decisions(bench: &mut Criterion) {
         previous: None,
     };
     bench.bench_function("put_file", |bench| bench.iter(|| scope.put_file(black_box(put.clone())).expect("allowed")));
+    // What makes a file SQL makes the host read it as such, which is beside the policies' evaluation.
+    let migration = PutFile {
+        path: RepoPath::parse("migrations/0007_notes.sql").expect("a path"),
+        content: MIGRATION.to_vec(),
+        ..put.clone()
+    };
+    bench.bench_function("put_migration", |bench| {
+        bench.iter(|| scope.put_file(black_box(migration.clone())).expect("allowed"));
+    });
 
     let sha = Sha::parse(&"a".repeat(40)).expect("a SHA");
     let merge =
@@ -58,6 +72,11 @@ fn decisions(bench: &mut Criterion) {
         unread: vec![],
     };
     bench.bench_function("merge_of_high_risk", |bench| {
+        bench.iter(|| scope.merge(black_box(merge.clone()), &facts).expect("permitted").needs.expect("a person"));
+    });
+    let path = "migrations/0007_notes.sql".to_owned();
+    let facts = MergeFacts { paths: vec![path.clone()], contents: vec![(path, MIGRATION.to_vec())], ..facts };
+    bench.bench_function("merge_of_migration", |bench| {
         bench.iter(|| scope.merge(black_box(merge.clone()), &facts).expect("permitted").needs.expect("a person"));
     });
 }

@@ -16,6 +16,10 @@ use juggernaut::policy::{Assessment, Authority, MergeFacts, Policies, Scope};
 use juggernaut::repo::{Branch, RepoPath, Repository, Sha};
 use juggernaut::task::{Risk, Target, TaskId};
 
+/// As the host's own binary does it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const MIGRATION: &[u8] = b"create table notes (id bigint primary key, body text not null);
 create index notes_body on notes (body);
 alter table tasks add column note bigint references notes (id);

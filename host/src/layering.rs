@@ -102,11 +102,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     // `web` for the one spelling of a URL.
     ("evidence", &["github", "journal", "task", "repo", "web"]),
     // `policy` for the authority to change anything.
-    ("github", &["policy", "repo"]),
+    ("github", &["policy", "repo", "answered"]),
     // `policy` for its answer to each hop.
-    ("egress", &["policy", "web"]),
+    ("egress", &["policy", "web", "answered"]),
     // `policy` for the authority to ask, `config` for prices.
-    ("llm", &["policy", "config"]),
+    ("llm", &["policy", "config", "answered"]),
     ("policy", &["manifest", "task", "repo", "web"]),
     // `records` for the kinds of alerts that are the host's own.
     ("manifest", &["records", "repo", "web", "text"]),
@@ -122,6 +122,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("task", &["repo"]),
     ("repo", &[]),
     ("web", &[]),
+    // Bounded bodies and the causes of failures, for all clients.
+    ("answered", &[]),
     ("text", &[]),
     ("config", &[]),
     ("secrets", &[]),

@@ -3,6 +3,7 @@
 //! One binary that owns the database, the GitHub token and the enforcement of policy, and runs roles as WebAssembly
 //! components. `docs/ARCHITECTURE.md` has the code map; `main.rs` the way in.
 
+pub mod answered;
 pub mod app;
 pub mod approval;
 pub mod audit;

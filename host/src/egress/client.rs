@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Client, Response, redirect, retry};
 use tokio::sync::Semaphore;
@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use super::guard::{Guard, Refusal};
 use super::headers::{self, RequestHeaders};
 use super::resolver::{self, GuardedResolver, Lookup};
+use crate::answered::{self, BodyError, causes, whole_body};
 use crate::policy::Denied;
 use crate::web::{Method, WebTarget};
 
@@ -216,40 +217,20 @@ async fn answer(
     headers::not_encoded(response.headers())?;
     let headers = headers::given(response.headers())?;
     let status = response.status().as_u16();
-    let body = if method == Method::Head { Bytes::new() } else { whole_body(response, body_bytes_max).await? };
-    Ok(Fetched { status, target, redirected_from, headers, body })
-}
-
-async fn whole_body(mut response: Response, bytes_max: usize) -> Result<Bytes, FetchError> {
-    let too_large =
-        || FetchError::Invalid(format!("the answer is over {} KiB (http-fetch.response_kib_max)", bytes_max / 1024));
-    if response.content_length().is_some_and(|bytes| bytes > bytes_max as u64) {
-        return Err(too_large());
+    if method == Method::Head {
+        return Ok(Fetched { status, target, redirected_from, headers, body: Bytes::new() });
     }
-    let broken = |error: reqwest::Error| FetchError::Unavailable(format!("the answer broke off: {}", causes(&error)));
-    let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(broken)? {
-        if body.len() + chunk.len() > bytes_max {
-            return Err(too_large());
+    let body = whole_body(response, body_bytes_max).await.map_err(|error| match error {
+        BodyError::TooLarge => {
+            let limit = body_bytes_max / 1024;
+            FetchError::Invalid(format!("the answer is over {limit} KiB (http-fetch.response_kib_max)"))
         }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body.freeze())
+        BodyError::BrokeOff(why) => FetchError::Unavailable(format!("the answer broke off: {why}")),
+    })?;
+    Ok(Fetched { status, target, redirected_from, headers, body })
 }
 
 /// The guard's refusal, where the resolver met one.
 pub(super) fn refusal(error: &reqwest::Error) -> Option<&Refusal> {
-    chain(error).find_map(|cause| cause.downcast_ref())
-}
-
-/// The whole chain, since the library's own text is only "error sending request"; without the first, which repeats the
-/// URL.
-pub(super) fn causes(error: &reqwest::Error) -> String {
-    let texts: Vec<_> = chain(error).skip(1).map(ToString::to_string).collect();
-    if texts.is_empty() { "the request could not be made".to_owned() } else { texts.join(": ") }
-}
-
-fn chain(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
-    let first: &(dyn std::error::Error + 'static) = error;
-    std::iter::successors(Some(first), |error| error.source())
+    answered::chain(error).find_map(|cause| cause.downcast_ref())
 }

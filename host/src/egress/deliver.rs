@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use reqwest::Response;
+use bytes::Bytes;
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
-use super::client::{WebClient, causes, refusal};
+use super::client::{WebClient, refusal};
 use super::guard::Refusal;
+use crate::answered::{causes, start_of_body};
 use crate::web::WebTarget;
 
 /// What is sent, and within which limits.
@@ -62,7 +62,9 @@ impl WebClient {
             None => DeliveryError::Unavailable(causes(&error)),
         })?;
         let status = response.status().as_u16();
-        Ok(Delivered { status, body: beginning(response, answer_bytes_max).await? })
+        let body = start_of_body(response, answer_bytes_max).await;
+        let body = body.map_err(|why| DeliveryError::Unavailable(format!("the answer broke off: {why}")))?;
+        Ok(Delivered { status, body })
     }
 }
 
@@ -76,17 +78,4 @@ fn header_map(headers: Vec<(&'static str, String)>) -> Result<HeaderMap, Deliver
         map.insert(HeaderName::from_static(name), value);
     }
     Ok(map)
-}
-
-async fn beginning(mut response: Response, bytes_max: usize) -> Result<Bytes, DeliveryError> {
-    let broken =
-        |error: reqwest::Error| DeliveryError::Unavailable(format!("the answer broke off: {}", causes(&error)));
-    let mut body = BytesMut::new();
-    while body.len() < bytes_max
-        && let Some(chunk) = response.chunk().await.map_err(broken)?
-    {
-        body.extend_from_slice(&chunk);
-    }
-    body.truncate(bytes_max);
-    Ok(body.freeze())
 }

@@ -5,12 +5,13 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use reqwest::Response;
 use reqwest::header::{ACCEPT_ENCODING, HeaderName, HeaderValue};
 
-use super::client::{FetchError, WebClient, causes, refusal, verb};
+use super::client::{FetchError, WebClient, refusal, verb};
 use super::headers::{self, RequestHeaders};
+use crate::answered::{BodyError, causes, whole_body};
 use crate::policy::action::SendRequest;
 use crate::policy::{Denied, Granted};
 use crate::web::WebTarget;
@@ -109,18 +110,11 @@ async fn answer(response: Response, body_bytes_max: usize) -> Result<Answered, S
     let unfit = |what: String| SendError::Unfit(format!("it was sent, and answered with {status}, but {what}"));
     headers::not_encoded(response.headers()).map_err(|error| unfit(error.to_string()))?;
     let headers = headers::given_of_sending(response.headers()).map_err(|error| unfit(error.to_string()))?;
-    let too_large = || unfit(format!("the answer is over {} KiB (http-send.response_kib_max)", body_bytes_max / 1024));
-    if response.content_length().is_some_and(|bytes| bytes > body_bytes_max as u64) {
-        return Err(too_large());
-    }
-    let mut response = response;
-    let mut body = BytesMut::new();
-    let broken = |error: reqwest::Error| SendError::Unknown(format!("the answer broke off: {}", causes(&error)));
-    while let Some(chunk) = response.chunk().await.map_err(broken)? {
-        if body.len() + chunk.len() > body_bytes_max {
-            return Err(too_large());
+    let body = whole_body(response, body_bytes_max).await.map_err(|error| match error {
+        BodyError::TooLarge => {
+            unfit(format!("the answer is over {} KiB (http-send.response_kib_max)", body_bytes_max / 1024))
         }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Answered { status, headers, body: body.freeze() })
+        BodyError::BrokeOff(why) => SendError::Unknown(format!("the answer broke off: {why}")),
+    })?;
+    Ok(Answered { status, headers, body })
 }

@@ -5,15 +5,16 @@
 use std::fmt;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LINK, LOCATION};
-use reqwest::{Client, Method, Response, StatusCode, redirect, retry};
+use reqwest::{Client, Method, StatusCode, redirect, retry};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, de::DeserializeOwned};
 use url::Url;
 
 use super::config::GitHubConfig;
 use super::error::{Call, GitHubError, problem_text};
+use crate::answered::{BodyError, causes, start_of_body, whole_body};
 
 const MEDIA_TYPE: &str = "application/vnd.github+json";
 const API_VERSION: &str = "2022-11-28";
@@ -84,6 +85,15 @@ enum Failure {
     TooLarge,
 }
 
+impl From<BodyError> for Failure {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge => Self::TooLarge,
+            BodyError::BrokeOff(why) => Self::Lost(why),
+        }
+    }
+}
+
 impl Transport {
     pub(super) fn new(config: GitHubConfig, timing: Timing) -> Result<Self, GitHubError> {
         let GitHubConfig { api_url, token, user_agent } = config;
@@ -102,7 +112,7 @@ impl Transport {
             // The environment is read in `config` alone, and a proxy would see plain http to a loopback host.
             .no_proxy()
             .build()
-            .map_err(|error| GitHubError::Unavailable(format!("can't build the GitHub client: {}", causes(error))))?;
+            .map_err(|error| GitHubError::Unavailable(format!("can't build the GitHub client: {}", causes(&error))))?;
         Ok(Self { http, api_url, token, authorization, timing })
     }
 
@@ -272,12 +282,16 @@ impl Transport {
         }
         let response = request.send().await.map_err(|error| {
             let not_sent = error.is_connect() || error.is_builder();
-            let why = causes(error);
+            let why = causes(&error);
             if not_sent { Failure::NotSent(why) } else { Failure::Lost(why) }
         })?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body =
-            if status.is_success() { whole_body(response, bytes_max).await? } else { start_of_body(response).await };
+        let body = if status.is_success() {
+            whole_body(response, bytes_max).await?
+        } else {
+            // For a message only: the status is known already, so what does not arrive is not missed.
+            start_of_body(response, PROBLEM_BYTES_MAX).await.unwrap_or_default()
+        };
         Ok(Answer { status, headers, body })
     }
 
@@ -305,42 +319,6 @@ fn bearer(token: &SecretString) -> Result<HeaderValue, GitHubError> {
 
 fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 307 | 308)
-}
-
-async fn whole_body(mut response: Response, bytes_max: usize) -> Result<Bytes, Failure> {
-    let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| Failure::Lost(causes(error)))? {
-        if body.len() + chunk.len() > bytes_max {
-            return Err(Failure::TooLarge);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body.freeze())
-}
-
-/// For a message only: the status is known already, so what does not arrive is not missed.
-async fn start_of_body(mut response: Response) -> Bytes {
-    let mut body = BytesMut::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
-        let room = PROBLEM_BYTES_MAX - body.len();
-        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if body.len() == PROBLEM_BYTES_MAX {
-            break;
-        }
-    }
-    body.freeze()
-}
-
-/// The whole chain, since reqwest's own text is only "error sending request"; without the URL, which the call names.
-fn causes(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 fn not_understood(error: &serde_json::Error) -> String {

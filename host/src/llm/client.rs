@@ -7,14 +7,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode, redirect, retry};
+use reqwest::{Client, StatusCode, redirect, retry};
 use secrecy::ExposeSecret as _;
 use tokio::sync::Semaphore;
 use url::Url;
 
 use super::answer::{Answer, Figures, Usage, WireAnswer, WireError};
+use crate::answered::{BodyError, causes, start_of_body, whole_body};
 use crate::config::{ModelSettings, Prices};
 use crate::policy::Granted;
 use crate::policy::action::AskModel;
@@ -108,7 +109,7 @@ impl Models {
             .retry(retry::never())
             .no_proxy()
             .build()
-            .map_err(|error| format!("the client of the models can not be made: {}", causes(error)))?;
+            .map_err(|error| format!("the client of the models can not be made: {}", causes(&error)))?;
         let slots = Arc::new(Semaphore::new(REQUESTS_MAX));
         Ok(Some(Self { http, url, authorization, prices: prices.clone(), slots }))
     }
@@ -157,14 +158,18 @@ impl Models {
             request.header(AUTHORIZATION, self.authorization.clone()).header(CONTENT_TYPE, "application/json");
         let response = request.body(body).send().await.map_err(|error| {
             let not_sent = error.is_connect() || error.is_builder();
-            let why = causes(error);
+            let why = causes(&error);
             if not_sent { AskError::Busy { limited: false, after: None, why } } else { AskError::Lost(why) }
         })?;
         let (status, headers) = (response.status(), response.headers().clone());
         if status.is_success() {
-            return whole_body(response).await;
+            return whole_body(response, ANSWER_BYTES_MAX).await.map_err(|error| match error {
+                BodyError::TooLarge => AskError::Lost(format!("the answer is larger than {ANSWER_BYTES_MAX} bytes")),
+                BodyError::BrokeOff(why) => AskError::Lost(why),
+            });
         }
-        let problem = start_of_body(response).await;
+        // For a message only: what does not arrive is not missed.
+        let problem = start_of_body(response, PROBLEM_BYTES_MAX).await.unwrap_or_default();
         Err(of_status(status, retry_after(&headers), &problem_text(&problem)))
     }
 }
@@ -212,40 +217,4 @@ fn problem_text(body: &[u8]) -> String {
 
 fn cut(text: &str) -> String {
     text.chars().map(|it| if it.is_control() { ' ' } else { it }).take(PROBLEM_CHARS_MAX).collect()
-}
-
-async fn whole_body(mut response: Response) -> Result<Bytes, AskError> {
-    let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| AskError::Lost(causes(error)))? {
-        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return Err(AskError::Lost(format!("the answer is larger than {ANSWER_BYTES_MAX} bytes")));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body.freeze())
-}
-
-/// For a message only: what does not arrive is not missed.
-async fn start_of_body(mut response: Response) -> Bytes {
-    let mut body = BytesMut::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
-        let room = PROBLEM_BYTES_MAX - body.len();
-        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if body.len() == PROBLEM_BYTES_MAX {
-            break;
-        }
-    }
-    body.freeze()
-}
-
-/// The whole chain, since the library's own text is only "error sending request"; without the URL.
-fn causes(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

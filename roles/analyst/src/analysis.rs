@@ -106,7 +106,7 @@ fn measure(window_hours: u64, steps: &mut Vec<u32>) -> Result<Figures, Failure> 
     })
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Clamped by the cast; counts and times.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped by the cast; counts and times")]
 fn count(record: &Record<'_>, column: &str) -> u64 {
     record.number(column) as u64
 }

@@ -84,12 +84,12 @@ pub enum Pattern {
 const TASKS_MIN: u64 = 5;
 const UNEVEN_TIMES: f64 = 5.0;
 
-#[allow(clippy::cast_precision_loss)] // Counts of tasks.
+#[expect(clippy::cast_precision_loss, reason = "counts of tasks")]
 pub fn percent(part: u64, all: u64) -> f64 {
     if all == 0 { 0.0 } else { part as f64 / all as f64 * 100.0 }
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Rounded, and far within.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounded, and far within")]
 fn whole(value: f64) -> u64 {
     value.round() as u64
 }

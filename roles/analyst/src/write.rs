@@ -188,7 +188,7 @@ pub fn charts(figures: &Figures) -> Vec<Chart> {
     ]
 }
 
-#[allow(clippy::cast_precision_loss)] // Counts of tasks.
+#[expect(clippy::cast_precision_loss, reason = "counts of tasks")]
 fn number(count: u64) -> f64 {
     count as f64
 }

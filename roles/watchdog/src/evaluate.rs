@@ -202,7 +202,7 @@ fn burning(limits: &Thresholds, budget: &Budget) -> Option<Condition> {
     })
 }
 
-#[allow(clippy::cast_precision_loss)] // Counts of tasks.
+#[expect(clippy::cast_precision_loss, reason = "counts of tasks")]
 fn share(part: u64, all: u64) -> f64 {
     if all == 0 { 0.0 } else { part as f64 / all as f64 }
 }

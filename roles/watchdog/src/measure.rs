@@ -42,7 +42,7 @@ pub fn measure(limits: &Thresholds) -> Result<Measured, Failure> {
     Ok(Measured { observed, steps })
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Clamped by the cast; counts and seconds.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped by the cast; counts and seconds")]
 fn count(record: &Record<'_>, column: &str) -> u64 {
     record.number(column) as u64
 }

@@ -1,7 +1,6 @@
 //! The execution log, as runs see it.
 
 use serde_json::{Value, json};
-use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -24,12 +23,32 @@ struct Row {
     created_at: OffsetDateTime,
 }
 
+/// The newest lines among those: a statement for each way in, so that each finds its index.
+macro_rules! newest {
+    ($query:expr, $among:literal $(, $argument:expr)?) => {
+        sqlx::query_as!(
+            Row,
+            r#"select task_id, worker_id, action, level as "level: LogLevel", left(message, $1) as "message!", created_at
+               from execution_logs
+               where level >= $2 and created_at >= now() - make_interval(secs => $3) and "# + $among + "
+               order by created_at desc, id desc limit $4",
+            MESSAGE_CHARS_MAX,
+            $query.level as LogLevel,
+            seconds($query.window_seconds),
+            i64::from($query.limit),
+            $($argument)?
+        )
+    };
+}
+
 pub(super) async fn look(db: &Db, query: &LogQuery) -> Result<Value, RecordError> {
     let mut tx = reading(db).await?;
     let rows = match (query.task, query.level) {
-        (Some(task), _) => of_task(&mut tx, task.0, query).await,
-        (None, LogLevel::Warn | LogLevel::Error) => grave(&mut tx, query).await,
-        (None, LogLevel::Debug | LogLevel::Info) => any(&mut tx, query).await,
+        (Some(task), _) => newest!(query, "task_id = $5", task.0).fetch_all(&mut *tx).await,
+        (None, LogLevel::Warn | LogLevel::Error) => {
+            newest!(query, "level in ('warn', 'error')").fetch_all(&mut *tx).await
+        }
+        (None, LogLevel::Debug | LogLevel::Info) => newest!(query, "true").fetch_all(&mut *tx).await,
     };
     let seen = rows.map_err(looked)?.into_iter().map(|row| SeenLine {
         task: row.task_id.map(|id| id.to_string()),
@@ -40,54 +59,4 @@ pub(super) async fn look(db: &Db, query: &LogQuery) -> Result<Value, RecordError
         at_ms: milliseconds(row.created_at),
     });
     Ok(json!(seen.collect::<Vec<_>>()))
-}
-
-async fn of_task(tx: &mut PgConnection, task: Uuid, query: &LogQuery) -> Result<Vec<Row>, sqlx::Error> {
-    sqlx::query_as!(
-        Row,
-        r#"select task_id, worker_id, action, level as "level: LogLevel", left(message, $1) as "message!", created_at
-           from execution_logs
-           where task_id = $2 and level >= $3 and created_at >= now() - make_interval(secs => $4)
-           order by created_at desc, id desc limit $5"#,
-        MESSAGE_CHARS_MAX,
-        task,
-        query.level as LogLevel,
-        seconds(query.window_seconds),
-        i64::from(query.limit),
-    )
-    .fetch_all(tx)
-    .await
-}
-
-/// Warnings and errors have an index of their own.
-async fn grave(tx: &mut PgConnection, query: &LogQuery) -> Result<Vec<Row>, sqlx::Error> {
-    sqlx::query_as!(
-        Row,
-        r#"select task_id, worker_id, action, level as "level: LogLevel", left(message, $1) as "message!", created_at
-           from execution_logs
-           where level in ('warn', 'error') and level >= $2 and created_at >= now() - make_interval(secs => $3)
-           order by created_at desc, id desc limit $4"#,
-        MESSAGE_CHARS_MAX,
-        query.level as LogLevel,
-        seconds(query.window_seconds),
-        i64::from(query.limit),
-    )
-    .fetch_all(tx)
-    .await
-}
-
-async fn any(tx: &mut PgConnection, query: &LogQuery) -> Result<Vec<Row>, sqlx::Error> {
-    sqlx::query_as!(
-        Row,
-        r#"select task_id, worker_id, action, level as "level: LogLevel", left(message, $1) as "message!", created_at
-           from execution_logs
-           where level >= $2 and created_at >= now() - make_interval(secs => $3)
-           order by created_at desc, id desc limit $4"#,
-        MESSAGE_CHARS_MAX,
-        query.level as LogLevel,
-        seconds(query.window_seconds),
-        i64::from(query.limit),
-    )
-    .fetch_all(tx)
-    .await
 }

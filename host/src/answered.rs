@@ -51,5 +51,5 @@ pub fn causes(error: &reqwest::Error) -> String {
 /// The error, its cause, the cause of that, and so on.
 pub fn chain(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
     let first: &(dyn Error + 'static) = error;
-    iter::successors(Some(first), |error| error.source())
+    iter::successors(Some(first), |error| (**error).source())
 }

@@ -15,6 +15,7 @@ use cedar_policy::{
 };
 use sha2::{Digest, Sha256};
 
+use super::constants::Constants;
 use super::question::{Action, Question, Subject};
 
 /// What a policy may speak of. Not replaceable: it is what the host asks.
@@ -59,8 +60,10 @@ pub struct Policies {
     schema: Schema,
     authorizer: Authorizer,
     actions: BTreeMap<Action, Asked>,
-    /// The hierarchy of actions, for questions without a role.
+    /// The hierarchy of actions and the lists of the policies, for questions without a role.
     bare: Entities,
+    /// What subjects are, by name: Cedar parses a name each time that it is asked.
+    kinds: BTreeMap<&'static str, EntityTypeName>,
     digest: [u8; 32],
     summaries: Vec<PolicySummary>,
 }
@@ -146,9 +149,15 @@ impl Policies {
         }
         validate(&schema, &set)?;
         let bare = Entities::from_entities([], Some(&schema)).map_err(|error| syntax(error.to_string()))?;
-        let actions = by_action(&set, &bare).map_err(syntax)?;
+        let mut constants = Constants::default();
+        let actions = by_action(&set, &bare, &mut constants).map_err(syntax)?;
+        let lists = constants.entity().map_err(syntax)?;
+        // Without the schema, which says nothing of them.
+        let bare = bare.add_entities([lists], None).map_err(|error| syntax(error.to_string()))?;
+        let kinds = Subject::KINDS.iter().map(|kind| Ok((*kind, entity_type(kind)?)));
+        let kinds = kinds.collect::<Result<_, String>>().map_err(syntax)?;
         let digest = hasher.finalize().into();
-        Ok(Self { schema, authorizer: Authorizer::new(), actions, bare, digest, summaries })
+        Ok(Self { schema, authorizer: Authorizer::new(), actions, bare, kinds, digest, summaries })
     }
 
     /// SHA-256 of the schema and all files with their names: what an approval is bound to.
@@ -177,8 +186,8 @@ impl Policies {
         ];
         let entity = Entity::new(uid.clone(), attributes.into(), std::collections::HashSet::new())
             .map_err(|error| problem(error.to_string()))?;
-        let entities =
-            Entities::from_entities([entity], Some(&self.schema)).map_err(|error| problem(error.to_string()))?;
+        let entities = self.bare.clone().add_entities([entity], Some(&self.schema));
+        let entities = entities.map_err(|error| problem(error.to_string()))?;
         Ok(Asker { uid, entities })
     }
 
@@ -204,7 +213,9 @@ impl Policies {
         // While developing, a question that the policies were not validated for is a mistake of ours. In a release it
         // costs a fifth of the decision, and a fact that is missing or of another type denies all the same.
         let schema = cfg!(debug_assertions).then_some(&self.schema);
-        let request = Request::new(asker.uid.clone(), action.clone(), uid(kind, id)?, context, schema)
+        let kind = self.kinds.get(kind).ok_or("there is no such kind of subject")?;
+        let subject = EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id));
+        let request = Request::new(asker.uid.clone(), action.clone(), subject, context, schema)
             .map_err(|error| error.to_string())?;
         Ok((request, policies))
     }
@@ -230,12 +241,19 @@ impl Policies {
 }
 
 fn uid(kind: &str, id: &str) -> Result<EntityUid, String> {
-    let kind = EntityTypeName::from_str(kind).map_err(|error| error.to_string())?;
-    Ok(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
+    Ok(EntityUid::from_type_name_and_id(entity_type(kind)?, EntityId::new(id)))
 }
 
-/// For each action the policies that name it, a group of it, or no action.
-fn by_action(set: &PolicySet, actions: &Entities) -> Result<BTreeMap<Action, Asked>, String> {
+fn entity_type(name: &str) -> Result<EntityTypeName, String> {
+    EntityTypeName::from_str(name).map_err(|error| error.to_string())
+}
+
+/// For each action the policies that name it, a group of it, or no action; without their lists.
+fn by_action(
+    set: &PolicySet,
+    actions: &Entities,
+    constants: &mut Constants,
+) -> Result<BTreeMap<Action, Asked>, String> {
     let mut found = BTreeMap::new();
     for action in Action::ALL {
         let uid = uid("Action", action.name())?;
@@ -249,7 +267,7 @@ fn by_action(set: &PolicySet, actions: &Entities) -> Result<BTreeMap<Action, Ask
                 ActionConstraint::Eq(named) => holds(&named),
             };
             if applies {
-                policies.add(policy.clone()).map_err(|error| error.to_string())?;
+                policies.add(constants.take(policy)?).map_err(|error| error.to_string())?;
             }
         }
         found.insert(*action, Asked { uid, policies });

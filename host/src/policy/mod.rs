@@ -9,6 +9,7 @@
 pub mod action;
 mod admission;
 pub mod case;
+mod constants;
 mod engine;
 mod fetch;
 mod granted;

@@ -15,7 +15,7 @@ use crate::workspace::say;
 
 /// Completed before counting begins: components are loaded, connections open, statements planned.
 const WARM_UP_TASKS: f64 = 500.0;
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Without one more completed task for so long, the host does not drain.
 const STALLED_AFTER: Duration = Duration::from_secs(30);
 /// Rows of one insertion of the backlog.

@@ -14,6 +14,10 @@ mod stage;
 
 use serde_json::Value;
 
+/// As the host's own binary does it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

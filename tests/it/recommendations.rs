@@ -187,6 +187,26 @@ async fn what_expires_or_was_tampered_with_is_refused() {
     agrees(&host.database()).await;
 }
 
+/// What was admitted under other policies might not be under these.
+#[tokio::test]
+async fn what_was_judged_by_other_policies_is_refused() {
+    let mut host = recommender().await;
+    let (tasks, planning, approval) = filed(&host).await;
+    let folder = tempfile::tempdir().unwrap();
+    let policy =
+        "@id(\"mine.no-looking\") @says(\"no\") forbid (principal, action == Action::\"create_task\", resource);";
+    std::fs::write(folder.path().join("mine.cedar"), policy).unwrap();
+    assert!(host.terminate().await.success());
+    host.restart_with(&[("JUGGERNAUT_POLICIES", folder.path().to_str().unwrap())]).await;
+    let (status, answer) = host.decide(&approval, "approve", &approver(&host).await).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{answer}");
+    assert!(answer["detail"].as_str().unwrap().contains("other policies"), "{answer}");
+    host.approval(&planning, "expired").await;
+    assert_eq!(state(&host, &planning).await, "refused");
+    untouched(&host, &tasks).await;
+    agrees(&host.database()).await;
+}
+
 #[tokio::test]
 async fn a_run_recommends_only_what_it_was_granted_and_what_could_be_made() {
     let host = recommender().await;

@@ -4,9 +4,7 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::{Duration, Instant};
 
-use juggernaut::db::DbError;
 use juggernaut::db::tokens::TokenRole;
-use juggernaut::task::TaskDraft;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
@@ -15,13 +13,13 @@ use tempfile::TempDir;
 use crate::support::{CliOutput, Host, LIMIT, Options, RolesDir, juggernaut};
 
 /// Once a year: whatever fires within a test was set to do so.
-const YEARLY: &str = "0 0 1 1 *";
+pub(crate) const YEARLY: &str = "0 0 1 1 *";
 /// Longer than any host waits between two looks.
 const QUIET: Duration = Duration::from_millis(2_500);
 const SIGKILL: i32 = 9;
 
 /// Hosts that claim nothing of what these tests create.
-fn quiet() -> Options {
+pub(crate) fn quiet() -> Options {
     Options::default().roles(RolesDir::with_free_payload(&["prose"]))
 }
 
@@ -37,20 +35,26 @@ fn draft(name: &str, more: &Value) -> Value {
     draft
 }
 
-async fn call(host: &Host, role: &str, method: Method, path: &str, body: Option<&Value>) -> (StatusCode, Value) {
+pub(crate) async fn call(
+    host: &Host,
+    role: &str,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+) -> (StatusCode, Value) {
     let token = host.token(role).await;
     let (status, _, answer) = host.api(method, &format!("/api/v1/schedules{path}"), Some(&token), body).await;
     (status, answer)
 }
 
-async fn create(host: &Host, name: &str, more: Value) -> Value {
+pub(crate) async fn create(host: &Host, name: &str, more: Value) -> Value {
     let (status, answer) = call(host, "operator", Method::POST, "", Some(&draft(name, &more))).await;
     assert_eq!(status, StatusCode::CREATED, "{answer}");
     answer
 }
 
 /// Asks the database: the host may be dead.
-async fn row(host: &Host, name: &str) -> Value {
+pub(crate) async fn row(host: &Host, name: &str) -> Value {
     let query = sqlx::query_scalar("select row_to_json(s) from schedules s where name = $1").bind(name);
     query.fetch_one(&host.db()).await.expect("a schedule")
 }
@@ -73,16 +77,16 @@ async fn execute(host: &Host, statement: &str) {
     done.unwrap_or_else(|error| panic!("{statement}: {error}"));
 }
 
-async fn count(host: &Host, query: &str) -> i64 {
+pub(crate) async fn count(host: &Host, query: &str) -> i64 {
     let query = sqlx::query_scalar(AssertSqlSafe(format!("select count(*) from {query}")));
     query.fetch_one(&host.db()).await.expect("a number")
 }
 
-async fn fire_now(host: &Host, name: &str) {
+pub(crate) async fn fire_now(host: &Host, name: &str) {
     execute(host, &format!("update schedules set next_at = now() where name = '{name}'")).await;
 }
 
-async fn fired(host: &Host, name: &str, times: i64) -> Value {
+pub(crate) async fn fired(host: &Host, name: &str, times: i64) -> Value {
     wait(host, name, "a firing", |row| row["fired"] == times && row["next_at"].as_str() > Some("2027")).await
 }
 
@@ -288,58 +292,6 @@ async fn a_host_that_dies_while_it_fires_has_fired_once_or_not_at_all() {
         assert_eq!(count(&host, "governance_tasks").await, 1, "{point}");
         assert_eq!(count(&host, "audit_log where kind = 'schedule_fired'").await, 1, "{point}");
     }
-}
-
-#[tokio::test]
-async fn a_schedule_of_the_hosts_own_is_kept_and_its_pause_too() {
-    let host = Host::start(quiet()).await;
-    let db = host.database().db();
-    let task = |title: &str| -> TaskDraft {
-        serde_json::from_value(json!({ "title": title, "task_type": "planning" })).unwrap()
-    };
-    db.ensure_schedule("watchdog", "* * * * *", task("Watch")).await.unwrap();
-    let first = row(&host, "watchdog").await;
-    assert_eq!(
-        (&first["created_by"], &first["missed"], &first["may_overlap"]),
-        (&json!("host"), &json!("skip"), &json!(false))
-    );
-    db.ensure_schedule("watchdog", "* * * * *", task("Watch")).await.unwrap();
-    assert_eq!(row(&host, "watchdog").await["id"], first["id"]);
-    assert_eq!(count(&host, "audit_log where kind like 'schedule_c%'").await, 1, "again changes nothing");
-    let (status, answer) = call(&host, "admin", Method::DELETE, "/watchdog", None).await;
-    assert_eq!(status, StatusCode::CONFLICT, "{answer}");
-    assert!(answer["detail"].as_str().unwrap().contains("pause it instead"), "{answer}");
-    let (status, _) = call(&host, "operator", Method::POST, "/watchdog/pause", None).await;
-    assert_eq!(status, StatusCode::OK);
-    db.ensure_schedule("watchdog", YEARLY, task("Watch closely")).await.unwrap();
-    let row = row(&host, "watchdog").await;
-    assert_eq!((&row["state"], &row["next_at"]), (&json!("paused"), &Value::Null), "{row}");
-    assert_eq!((&row["cron"], &row["draft"]["title"]), (&json!(YEARLY), &json!("Watch closely")), "{row}");
-    let (_, resumed) = call(&host, "operator", Method::POST, "/watchdog/resume", None).await;
-    assert!(resumed["next_at"].as_str().unwrap().contains("-01-01T00:00:00Z"), "{resumed}");
-    fire_now(&host, "watchdog").await;
-    let row = fired(&host, "watchdog", 1).await;
-    let created = host.task(row["last_task"].as_str().unwrap()).await;
-    assert_eq!((&created["created_by"], &created["title"]), (&json!("host"), &json!("Watch closely")));
-    // What a person made is left alone.
-    create(&host, "mine", json!({})).await;
-    let taken = db.ensure_schedule("mine", YEARLY, task("Watch")).await;
-    assert!(matches!(taken, Err(DbError::ScheduleExists(_))), "{taken:?}");
-    assert!(matches!(db.ensure_schedule("x", "* * *", task("Watch")).await, Err(DbError::InvalidSchedule(_))));
-}
-
-#[tokio::test]
-async fn a_host_with_a_watchdog_keeps_its_schedule() {
-    let kept = |options: Options| options.env("JUGGERNAUT_WATCHDOG_CRON", YEARLY);
-    let without = Host::start(kept(quiet())).await;
-    assert_eq!(count(&without, "schedules").await, 0, "no role of it does monitoring");
-    let host = Host::start(kept(Options::default().roles(RolesDir::with(&["watchdog"])))).await;
-    let kept = row(&host, "watchdog").await;
-    assert_eq!((&kept["created_by"], &kept["draft"]["task_type"]), (&json!("host"), &json!("monitoring")), "{kept}");
-    fire_now(&host, "watchdog").await;
-    let fired = fired(&host, "watchdog", 1).await;
-    let watched = host.wait_for(fired["last_task"].as_str().unwrap(), "completed", LIMIT).await;
-    assert_eq!(watched["evidence"]["kind"], "alerts_evaluated", "{watched}");
 }
 
 #[tokio::test]

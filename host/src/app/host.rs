@@ -96,6 +96,7 @@ impl Host {
         }
         let sandbox = Arc::new(Sandbox::new(&sandbox_config(&settings.worker))?);
         let policies = Arc::new(policies::load(settings.worker.policies_dir.as_deref())?);
+        let db = db.with_policies(policies.digest());
         let loaded = roles::load(&sandbox, &settings.worker, settings.pinning)?;
         let (alerts, raised) = mpsc::channel(ALERTS_MAX);
         let services = Services {

@@ -63,6 +63,9 @@ const STATEMENT_MS_MAX: &str = "30000";
 /// Longest that it leaves a transaction open for a client that says nothing, milliseconds. A host that stands still in the
 /// middle of one must not keep its locks, that of the sweep above all, from all the others.
 const IDLE_IN_TRANSACTION_MS_MAX: &str = "20000";
+/// Claims and commits find each row by an index, whatever the planner thinks of the tables: it makes its plans when they are
+/// nearly empty, and keeps them while they grow.
+const ENGINE_PLANNING: [(&str, &str); 2] = [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")];
 /// How long a query waits for a connection before the database counts as lost.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Rows of one page, for every list there is.
@@ -76,6 +79,8 @@ pub struct Db {
     pool: PgPool,
     engine: PgPool,
     approvals: ApprovalConfig,
+    /// Digest of the policies that this host works under; none where it is no host.
+    policies: Option<[u8; 32]>,
     models: ModelBudget,
     ledger: Arc<Ledger>,
 }
@@ -108,7 +113,9 @@ impl Db {
         first.close().await?;
         let pool = |connections| PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
         // Not looked at before each use: claims and commits are tried again where a connection turns out to be dead.
-        let engine = pool(ENGINE_CONNECTIONS_MAX).test_before_acquire(false).connect_lazy_with(options.clone());
+        let engine = pool(ENGINE_CONNECTIONS_MAX)
+            .test_before_acquire(false)
+            .connect_lazy_with(options.clone().options(ENGINE_PLANNING));
         Ok(Self { engine, ..Self::from_pool(pool(CONNECTIONS_MAX).connect_lazy_with(options)) })
     }
 
@@ -116,7 +123,7 @@ impl Db {
     pub fn from_pool(pool: PgPool) -> Self {
         let ledger = Arc::new(Ledger::new(HostId::generate(), None));
         let (approvals, models) = (ApprovalConfig::default(), ModelBudget::default());
-        Self { engine: pool.clone(), pool, approvals, models, ledger }
+        Self { engine: pool.clone(), pool, approvals, policies: None, models, ledger }
     }
 
     /// The same, with this host's rules for approvals.
@@ -129,6 +136,12 @@ impl Db {
     #[must_use]
     pub fn with_model_budget(self, models: ModelBudget) -> Self {
         Self { models, ..self }
+    }
+
+    /// The same, under these policies: a recommendation that was filed under others is not applied.
+    #[must_use]
+    pub fn with_policies(self, digest: [u8; 32]) -> Self {
+        Self { policies: Some(digest), ..self }
     }
 
     pub fn approval_rules(&self) -> ApprovalConfig {

@@ -38,7 +38,7 @@ impl Db {
         let locked = lock(&mut tx, id).await?;
         open(id, &locked, "approved")?;
         let why = match locked.kind {
-            ApprovalKind::Recommendation => recommended::void(&mut tx, id, &locked).await?,
+            ApprovalKind::Recommendation => recommended::void(self, &mut tx, id, &locked).await?,
             ApprovalKind::Start | ApprovalKind::Call | ApprovalKind::Acceptance => void(&locked),
         };
         if let Some(why) = why {

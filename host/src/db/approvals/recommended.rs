@@ -55,6 +55,8 @@ struct Stored {
     id: Uuid,
     changes: Value,
     sha256: [u8; 32],
+    /// What it was judged by when it was filed.
+    policies: [u8; 32],
     /// Whether it is what the approval binds.
     fits: bool,
 }
@@ -81,11 +83,12 @@ async fn stored(tx: &mut PgConnection, approval: ApprovalId, task: TaskId) -> Re
     let bound = Bound { id: row.id, task, title, rationale, changes, versions };
     let sha256 = changes_sha256(changes);
     let fits = bound.digest().as_slice() == row.digest && sha256.as_slice() == row.sha256;
-    Ok(Some(Stored { id: row.id, changes: row.changes, sha256, fits }))
+    Ok(Some(Stored { id: row.id, changes: row.changes, sha256, policies: versions.policy, fits }))
 }
 
 /// Why an approval that is still open is good for nothing.
 pub(super) async fn void(
+    db: &Db,
     tx: &mut PgConnection,
     approval: ApprovalId,
     locked: &Locked,
@@ -94,7 +97,10 @@ pub(super) async fn void(
         return Ok(Some("its time is over; have it planned anew".to_owned()));
     }
     match stored(tx, approval, locked.task).await? {
-        Some(Stored { fits: true, .. }) => Ok(None),
+        Some(Stored { fits: true, policies, .. }) if db.policies.is_none_or(|now| now == policies) => Ok(None),
+        Some(Stored { fits: true, .. }) => {
+            Ok(Some("it was judged by other policies than those of this host; have it planned anew".to_owned()))
+        }
         Some(_) => Ok(Some("what is stored is not what was recommended; have it planned anew".to_owned())),
         None => Ok(Some("there is no such recommendation any more; have it planned anew".to_owned())),
     }
@@ -108,7 +114,7 @@ pub(super) async fn apply(
     locked: &Locked,
     by: &str,
 ) -> Result<Vec<Event>, DbError> {
-    let Some(Stored { id, changes, sha256, fits: true }) = stored(tx, approval, locked.task).await? else {
+    let Some(Stored { id, changes, sha256, fits: true, .. }) = stored(tx, approval, locked.task).await? else {
         return Err(DbError::corrupt("recommendations"));
     };
     let list: Vec<Recommended> =

@@ -38,6 +38,62 @@ pub(in crate::sandbox) const EXAMPLES: &[(&str, &str)] = &[
         "deploy.get-run",
         r#"{ ok = { id = 1, status = "completed", conclusion = "success", url = "https://github.com/demo/sample/actions/runs/1", head_sha = "3333333333333333333333333333333333333333" } }"#,
     ),
+    (
+        "llm.ask",
+        r#"{ ok = { model = "vendor/model", said = { text = "{\"risky\": false}", tool_calls = [], finish = "stop" }, usage = { prompt_tokens = 120, answer_tokens = 8, microdollars = 90 } } }"#,
+    ),
+    ("llm.remaining", "{ ok = { tokens = 50000, microdollars = 100000 } }"),
+    (
+        "tasks-read.get",
+        r#"{ ok = { id = "01900000-0000-7000-8000-000000000001", title = "A task", description = "", task_type = "code", status = "failed", priority = "medium", risk = "low", attempt = 3, depends_on = [], error_message = "the check ci failed", created_at_ms = 1767225600000 } }"#,
+    ),
+    ("tasks-read.list-tasks", "{ ok = [] }"),
+    ("tasks-write.create", r#"{ ok = [{ key = "first", id = "01900000-0000-7000-8000-000000000002" }] }"#),
+    ("tasks-write.set-priority", r#""ok""#),
+    ("tasks-write.assign", r#""ok""#),
+    ("tasks-write.cancel", r#""ok""#),
+    ("tasks-write.retry", r#""ok""#),
+    (
+        "goals.given",
+        r#"{ ok = { id = "01900000-0000-7000-8000-000000000003", title = "A goal", description = "", acceptance_criteria = [], state = "open", replans_left = 1 } }"#,
+    ),
+    (
+        "goals.get-progress",
+        r#"{ ok = { children = [{ id = "01900000-0000-7000-8000-000000000002", title = "A task", task_type = "code", status = "completed", depends_on = [], replaced = false }], ended = 1 } }"#,
+    ),
+    ("goals.wait", r#""ok""#),
+    ("goals.replan", r#""ok""#),
+    (
+        "goals.complete",
+        r#"{ ok = { goal = "01900000-0000-7000-8000-000000000003", children = ["01900000-0000-7000-8000-000000000002"] } }"#,
+    ),
+    ("goals.fail", r#""ok""#),
+    (
+        "workers-read.list-workers",
+        r#"{ ok = [{ id = "EXECUTOR-1", worker_type = "EXECUTOR", status = "active", task_types = ["code"], silent_seconds = 12 }] }"#,
+    ),
+    ("metrics-read.measure", r#"{ ok = { columns = ["task-type", "count"], rows = [["code", "3"]] } }"#),
+    (
+        "logs-read.list-lines",
+        r#"{ ok = [{ worker = "EXECUTOR-1", action = "task_error", level = "error", message = "the check ci failed", at_ms = 1767225600000 }] }"#,
+    ),
+    (
+        "alerts.list-open",
+        r#"{ ok = [{ id = "1", severity = "warning", kind = "disk-full", fingerprint = "volume-1", title = "Volume 1 is nearly full", acknowledged = false, occurrences = 2, first_seen_ms = 1767225600000, last_seen_ms = 1767225660000 }] }"#,
+    ),
+    ("alerts.raise", r#"{ ok = "1" }"#),
+    ("alerts.resolve", r#""ok""#),
+    (
+        "learnings.offered",
+        r#"{ ok = [{ id = 1, category = "technique", title = "Long windows are slow", description = "A day is enough.", impact_score = 0.4, tags = ["analysis"], created_at_ms = 1767225600000, uses = 2 }] }"#,
+    ),
+    ("learnings.search", "{ ok = [] }"),
+    ("learnings.capture", "{ ok = 2 }"),
+    (
+        "reports.store",
+        r#"{ ok = { id = "01900000-0000-7000-8000-000000000004", sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" } }"#,
+    ),
+    ("recommendations.file", r#"{ ok = "01900000-0000-7000-8000-000000000005" }"#),
     ("timer.sleep", r#""ok""#),
     ("task.raise-risk", r#""ok""#),
 ];
@@ -52,9 +108,14 @@ mod tests {
     use super::super::github_read::JournalledFile;
     use super::super::http_fetch::JournalledResponse;
     use super::super::http_send::JournalledAnswer;
+    use super::super::llm_ask;
     use super::EXAMPLES;
     use crate::github::{CheckRun, CommittedFile, Comparison, Merged, PullRequest, TreeEntry};
     use crate::journal::{Call, Effect};
+    use crate::records::{
+        Figures, GoalClosed, GoalGiven, GoalProgress, OpenAlert, Remaining, SeenLearning, SeenLine, SeenWorker,
+        StoredAs, TaskMade, TaskSeen,
+    };
     use crate::repo::Sha;
     use crate::sandbox::{Script, ScriptedCall, Times};
 
@@ -89,7 +150,33 @@ mod tests {
                 "http-fetch.fetch" => read::<JournalledResponse>(ok),
                 "http-send.send" => read::<JournalledAnswer>(ok),
                 "deploy.dispatch" | "deploy.get-run" => read::<JournalledRun>(ok),
-                "github-write.create-branch" | "timer.sleep" | "task.raise-risk" => read::<()>(ok),
+                "llm.ask" => read::<llm_ask::Journalled>(ok),
+                "llm.remaining" => read::<Remaining>(ok),
+                "tasks-read.get" => read::<TaskSeen>(ok),
+                "tasks-read.list-tasks" => read::<Vec<TaskSeen>>(ok),
+                "tasks-write.create" => read::<Vec<TaskMade>>(ok),
+                "goals.given" => read::<GoalGiven>(ok),
+                "goals.get-progress" => read::<GoalProgress>(ok),
+                "goals.complete" => read::<GoalClosed>(ok),
+                "workers-read.list-workers" => read::<Vec<SeenWorker>>(ok),
+                "metrics-read.measure" => read::<Figures>(ok),
+                "logs-read.list-lines" => read::<Vec<SeenLine>>(ok),
+                "alerts.list-open" => read::<Vec<OpenAlert>>(ok),
+                "learnings.offered" | "learnings.search" => read::<Vec<SeenLearning>>(ok),
+                "learnings.capture" => read::<u64>(ok),
+                "reports.store" => read::<StoredAs>(ok),
+                "alerts.raise" | "recommendations.file" => read::<String>(ok),
+                "github-write.create-branch"
+                | "timer.sleep"
+                | "task.raise-risk"
+                | "tasks-write.set-priority"
+                | "tasks-write.assign"
+                | "tasks-write.cancel"
+                | "tasks-write.retry"
+                | "goals.wait"
+                | "goals.replan"
+                | "goals.fail"
+                | "alerts.resolve" => read::<()>(ok),
                 other => panic!("say here what {other} gives"),
             };
             assert_eq!(read, Ok(()), "{name}");

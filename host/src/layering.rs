@@ -1,5 +1,4 @@
-//! Keeps the dependencies between modules pointing down: DESIGN.md's "Modules of `host/`", with the modules that came
-//! to be besides (`repo`, `manifest`, `localdb`).
+//! Keeps the dependencies between modules pointing down: the table of modules in docs/ARCHITECTURE.md, as a test.
 
 use std::collections::BTreeSet;
 use std::fs;

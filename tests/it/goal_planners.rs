@@ -3,6 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::approvals::approver;
 use crate::audit::{agrees, count};
 use crate::goals::{GOALS, create, planner, wait_for};
 use crate::support::{Host, LIMIT, Options, RolesDir};
@@ -86,6 +87,7 @@ async fn a_planner_gets_only_what_it_was_granted() {
         { "call": "priority", "id": "{a}" },
         { "call": "wait", "milliseconds": 2_678_400_000_u64 },
         { "call": "create-often", "count": 300 },
+        { "call": "retry", "id": "{a}" },
     ]);
     let (created, said) = played(&host, calls).await;
     for (number, wanted) in [
@@ -120,6 +122,7 @@ async fn a_planner_gets_only_what_it_was_granted() {
         (28, "Conflict"),
         (29, "longer than 30 days"),
         (30, "create-often: ok 18"),
+        (31, "it was cancelled; only a person lets it go on"),
     ] {
         assert!(
             said[number].starts_with(&format!("{number} ")) && said[number].contains(wanted),
@@ -127,7 +130,7 @@ async fn a_planner_gets_only_what_it_was_granted() {
             said[number]
         );
     }
-    assert_eq!(said.len(), 31, "{said:#?}");
+    assert_eq!(said.len(), 32, "{said:#?}");
     let pool = host.db();
     let mine = format!("governance_tasks where goal_id = '{}'", created["id"].as_str().unwrap());
     assert_eq!(count(&pool, &mine).await, 21, "its own, and the 20 of one attempt");
@@ -137,11 +140,34 @@ async fn a_planner_gets_only_what_it_was_granted() {
                    and details ->> 'call' = 'tasks-write.create'";
     assert_eq!(count(&pool, decided).await, 4);
     let made = "audit_log where kind = 'host_call' and details ->> 'outcome' = 'err'";
-    for (call, least) in [("create", 10), ("cancel", 3), ("assign", 2), ("retry", 2), ("set-priority", 2)] {
+    for (call, least) in [("create", 10), ("cancel", 3), ("assign", 2), ("retry", 3), ("set-priority", 2)] {
         let of = format!("{made} and details ->> 'interface' = 'tasks-write' and details ->> 'function' = '{call}'");
         assert!(count(&pool, &of).await >= least, "{call}");
     }
     assert_eq!(count(&pool, &format!("{made} and details ->> 'interface' = 'goals'")).await, 4);
+    agrees(&host.database()).await;
+}
+
+#[tokio::test]
+async fn a_planner_does_not_undo_what_a_person_stopped() {
+    let host = Host::start(Options::default().roles(RolesDir::with(&["planner", "executor"]))).await;
+    let risky =
+        json!({ "repository": "demo/sample", "changes": [{ "path": "Dockerfile", "content": "FROM scratch\n" }] });
+    let calls = json!([
+        { "call": "create", "tasks": [{ "key": "a", "task_type": "code", "payload": risky, "worker": null }] },
+        { "call": "follow" },
+        { "call": "retry", "id": "{a}" },
+    ]);
+    let created = create(&host, script(calls)).await;
+    host.wait_for(planner(&created), "suspended", LIMIT).await;
+    let child = "select id::text from governance_tasks where task_type = 'code'";
+    let child: String = sqlx::query_scalar(child).fetch_one(&host.db()).await.unwrap();
+    let merge = host.approval(&child, "requested").await;
+    assert_eq!(host.decide(&merge, "deny", &approver(&host).await).await.0, StatusCode::OK);
+    host.wait_for(planner(&created), "failed", LIMIT).await;
+    let said = said(&host, &created).await;
+    assert!(said[2].contains("a person has denied what it was about to do"), "{said:#?}");
+    assert_eq!(count(&host.db(), "approvals").await, 1, "nobody is asked again");
     agrees(&host.database()).await;
 }
 

@@ -135,12 +135,14 @@ impl WireAnswer {
     pub(super) fn read(self) -> Result<(Answer, Option<Figures>), WireError> {
         let figures = self.usage.as_ref().map(WireUsage::figures);
         let unreadable = |what: &str| WireError { code: None, message: what.to_owned() };
+        // A model had begun: whatever status the error names, it may have to be paid for.
+        let begun = |error: WireError| WireError { code: None, ..error };
         if let Some(error) = self.error {
-            return Err(error);
+            return Err(if figures.is_some() { begun(error) } else { error });
         }
         let choice = self.choices.into_iter().next().ok_or_else(|| unreadable("the answer holds no choice"))?;
         if let Some(error) = choice.error {
-            return Err(error);
+            return Err(begun(error));
         }
         let message = choice.message.ok_or_else(|| unreadable("the answer holds no message"))?;
         let refusal = message.refusal.filter(|text| !text.trim().is_empty());

@@ -13,11 +13,17 @@ use serde_json::{Map, Value};
 const SCHEMA_BYTES_MAX: usize = 64 * 1024;
 /// Schemas within a schema, it included.
 const NODES_MAX: usize = 2_000;
+/// Of the patterns of one schema together, see [`weight`]: bytes, each as often as it may be repeated.
+const PATTERNS_WEIGHT_MAX: usize = 5_000;
+/// Values of an answer times schemas that it is held against.
+const STEPS_MAX: usize = 500_000;
 /// Longest account of what does not fit.
 const WRONG_CHARS_MAX: usize = 2_000;
 /// A name that leads nowhere.
 const PLACE: &str = "https://schema.invalid/schema.json";
 const REFERENCES: &[&str] = &["$ref", "$dynamicRef", "$recursiveRef", "$id", "$anchor", "$dynamicAnchor"];
+/// Of old drafts, and still read: its values may be schemas or lists of names.
+const OLD: &str = "dependencies";
 /// Keys whose values are schemas by names that are not keywords.
 const BY_NAME: &[&str] = &["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"];
 /// Keys whose values are no schemas.
@@ -27,6 +33,7 @@ const DATA: &[&str] = &["enum", "const", "default", "examples"];
 #[derive(Clone)]
 pub(super) struct Schema {
     value: Value,
+    nodes: usize,
     compiled: Arc<(Schemas, SchemaIndex)>,
 }
 
@@ -54,8 +61,8 @@ impl Schema {
         let Some(root) = value.as_object_mut() else { return Err(format!("{what} is no JSON object")) };
         // Whatever it says, it is read as the newest draft.
         root.remove("$schema");
-        let mut nodes = 0;
-        look(&value, &mut nodes).map_err(|problem| format!("{what} {problem}"))?;
+        let mut seen = Seen::default();
+        seen.look(&value).map_err(|problem| format!("{what} {problem}"))?;
         let wrong = |error: boon::CompileError| format!("{what} is no JSON Schema: {}", cut(&format!("{error:#}")));
         let mut compiler = Compiler::new();
         compiler.set_default_draft(Draft::V2020_12);
@@ -63,7 +70,7 @@ impl Schema {
         compiler.add_resource(PLACE, value.clone()).map_err(wrong)?;
         let mut schemas = Schemas::new();
         let index = compiler.compile(PLACE, &mut schemas).map_err(wrong)?;
-        Ok(Self { value, compiled: Arc::new((schemas, index)) })
+        Ok(Self { value, nodes: seen.nodes, compiled: Arc::new((schemas, index)) })
     }
 
     pub(super) fn value(&self) -> &Value {
@@ -72,6 +79,9 @@ impl Schema {
 
     /// What does not fit, for the model to mend.
     pub(super) fn check(&self, instance: &Value) -> Result<(), String> {
+        if size(instance).saturating_mul(self.nodes) > STEPS_MAX {
+            return Err("it holds more values than are held against this schema; give a shorter answer".to_owned());
+        }
         let (schemas, index) = &*self.compiled;
         schemas.validate(instance, *index).map_err(|error| cut(&error.to_string()))
     }
@@ -86,27 +96,81 @@ fn cut(text: &str) -> String {
     text.chars().take(WRONG_CHARS_MAX).collect()
 }
 
-/// Counts schemas, and finds references.
-fn look(schema: &Value, nodes: &mut usize) -> Result<(), String> {
-    *nodes += 1;
-    if *nodes > NODES_MAX {
-        return Err(format!("holds more than {NODES_MAX} schemas"));
-    }
-    match schema {
-        Value::Object(fields) => {
-            if let Some(key) = REFERENCES.iter().find(|key| fields.contains_key(**key)) {
-                return Err(format!("uses {key}; write what it refers to in its place"));
-            }
-            fields.iter().filter(|(key, _)| !DATA.contains(&key.as_str())).try_for_each(|(key, value)| match value {
-                Value::Object(named) if BY_NAME.contains(&key.as_str()) => {
-                    named.values().try_for_each(|schema| look(schema, nodes))
-                }
-                Value::Object(_) | Value::Array(_) => look(value, nodes),
-                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
-            })
+/// What a schema is made of, as far as it has been looked at.
+#[derive(Default)]
+struct Seen {
+    nodes: usize,
+    patterns_weight: usize,
+}
+
+impl Seen {
+    /// Counts schemas, weighs patterns, and finds references.
+    fn look(&mut self, schema: &Value) -> Result<(), String> {
+        self.nodes += 1;
+        if self.nodes > NODES_MAX {
+            return Err(format!("holds more than {NODES_MAX} schemas"));
         }
-        Value::Array(items) => items.iter().try_for_each(|item| look(item, nodes)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
+        match schema {
+            Value::Object(fields) => self.look_at_fields(fields),
+            Value::Array(items) => items.iter().try_for_each(|item| self.look(item)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
+        }
+    }
+
+    fn look_at_fields(&mut self, fields: &Map<String, Value>) -> Result<(), String> {
+        if let Some(key) = REFERENCES.iter().find(|key| fields.contains_key(**key)) {
+            return Err(format!("uses {key}; write what it refers to in its place"));
+        }
+        if fields.contains_key(OLD) {
+            return Err(format!("uses {OLD}; write dependentRequired or dependentSchemas in its place"));
+        }
+        for (key, value) in fields.iter().filter(|(key, _)| !DATA.contains(&key.as_str())) {
+            match value {
+                Value::Object(named) if BY_NAME.contains(&key.as_str()) => {
+                    if key == "patternProperties" {
+                        named.keys().try_for_each(|pattern| self.weigh(pattern))?;
+                    }
+                    named.values().try_for_each(|schema| self.look(schema))?;
+                }
+                Value::Object(_) | Value::Array(_) => self.look(value)?,
+                Value::String(pattern) if key == "pattern" => self.weigh(pattern)?,
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn weigh(&mut self, pattern: &str) -> Result<(), String> {
+        if pattern.contains("\\p") || pattern.contains("\\P") {
+            return Err("has a pattern with \\p; name the characters that it stands for".to_owned());
+        }
+        self.patterns_weight = self.patterns_weight.saturating_add(weight(pattern));
+        if self.patterns_weight > PATTERNS_WEIGHT_MAX {
+            return Err(format!(
+                "has patterns that are too large: their bytes times all repetitions like {{8}} may be {PATTERNS_WEIGHT_MAX} together"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// At least how large a pattern becomes when it is compiled: its bytes, as often as all of its counted repetitions together
+/// repeat them.
+fn weight(pattern: &str) -> usize {
+    let counts = pattern.split('{').skip(1).filter_map(|after| after.split_once('}'));
+    let largest = |counts: &str| counts.split(',').filter_map(|count| count.trim().parse::<usize>().ok()).max();
+    counts.filter_map(|(counts, _)| largest(counts)).fold(pattern.len(), |weight, count| {
+        // `{5,}` is five and a loop.
+        weight.saturating_mul(count.saturating_add(1))
+    })
+}
+
+/// Values that a document is made of.
+fn size(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(size).sum::<usize>(),
+        Value::Object(fields) => 1 + fields.values().map(size).sum::<usize>(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 1,
     }
 }
 
@@ -160,6 +224,14 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_is_not_held_against_more_than_its_size_allows() {
+        let kinds = (0..1_900).map(|_| json!({ "type": "string" })).collect::<Vec<_>>();
+        let schema = compile(&json!({ "items": { "anyOf": kinds } })).unwrap();
+        assert!(schema.check(&json!(vec![0; 16_000])).unwrap_err().contains("shorter answer"));
+        assert!(schema.check(&json!(vec!["a"; 100])).is_ok());
+    }
+
+    #[test]
     fn what_would_load_recurse_or_grow_is_refused() {
         let deep = (0..3_000).map(|_| json!({})).collect::<Vec<_>>();
         for (wrong, part) in [
@@ -169,12 +241,26 @@ mod tests {
             (json!({ "anyOf": deep }), "more than 2000"),
             (json!({ "type": "no type" }), "no JSON Schema"),
             (json!({ "pattern": "(" }), "no JSON Schema"),
+            // The way around the check for references: a map of schemas under a key that was not known to be one.
+            (
+                json!({ "dependencies": { "enum": { "allOf": [{ "properties": { "a": { "$ref": "#" } } }] } } }),
+                "uses dependencies",
+            ),
+            (json!({ "allOf": [{ "pattern": "\\p{L}{150}" }] }), "a pattern with"),
+            (json!({ "pattern": "((a{64}){64}){64}" }), "patterns that are too large"),
+            (json!({ "patternProperties": { "((a{9,}){99}){99}": {} } }), "patterns that are too large"),
+            (
+                json!({ "allOf": (0..50).map(|_| json!({ "pattern": "a".repeat(101) })).collect::<Vec<_>>() }),
+                "patterns that are",
+            ),
             (json!([]), "no JSON object"),
         ] {
             let problem = compile(&wrong).unwrap_err();
             assert!(problem.starts_with("schema ") && problem.contains(part), "{wrong}: {problem}");
         }
+        assert!(compile(&json!({ "pattern": "^[A-Z]{2}-[0-9]{1,8}$" })).is_ok());
         // Names of properties are no keywords, and data is no schema.
+        assert!(compile(&json!({ "properties": { "dependencies": { "type": "array" } } })).is_ok());
         assert!(compile(&json!({ "properties": { "$ref": { "const": { "$ref": "x" } } } })).is_ok());
         assert!(Schema::compile("schema", "{").unwrap_err().contains("is no JSON"));
         assert!(Schema::compile("schema", &" ".repeat(70_000)).unwrap_err().contains("longer than"));

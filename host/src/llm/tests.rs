@@ -137,7 +137,13 @@ fn what_the_service_says_is_read_with_its_figures() {
     assert_eq!(read(negative).unwrap().1.unwrap().microdollars, None);
     for (wrong, status) in [
         (json!({ "error": { "code": 502, "message": "down" } }), Some(502)),
-        (json!({ "choices": [{ "error": { "code": "429" } }] }), Some(429)),
+        (json!({ "error": { "code": "429" } }), Some(429)),
+        // In the middle of an answer: it may have to be paid for.
+        (json!({ "choices": [{ "error": { "code": "429" } }] }), None),
+        (
+            json!({ "error": { "code": 502, "message": "down" }, "usage": { "prompt_tokens": 9, "completion_tokens": 2 } }),
+            None,
+        ),
         (json!({ "choices": [] }), None),
         (json!({ "choices": [{ "message": { "content": "x" }, "finish_reason": "error" }] }), None),
     ] {

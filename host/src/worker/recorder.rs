@@ -27,6 +27,8 @@ const BATCH_ROWS_MAX: usize = 256;
 const BATCH_BYTES_MAX: usize = 4 << 20;
 /// Longest string in the stored arguments; a longer one is given by its length, its beginning and its digest.
 const ARGUMENT_CHARS_MAX: usize = 500;
+/// Of a call's line in the execution log, without how the call ended.
+const CALL_LINE_BYTES_MAX: usize = 8 << 10;
 
 /// What is left to be written with the end of a run.
 #[derive(Debug)]
@@ -238,7 +240,12 @@ fn call_line(row: &StepRow) -> Option<LogLine> {
         None => "ok".to_owned(),
         Some(error) => shorten(error).to_string(),
     };
-    let message = format!("{}. {}.{} {arguments}: {ended}", step.position, step.interface, step.function);
+    let mut message = format!("{}. {}.{} {arguments}", step.position, step.interface, step.function);
+    if message.len() > CALL_LINE_BYTES_MAX {
+        message.truncate(message.floor_char_boundary(CALL_LINE_BYTES_MAX));
+        message.push('…');
+    }
+    let message = format!("{message}: {ended}");
     Some(LogLine {
         level: LogLevel::Info,
         action: "host_call",

@@ -10,6 +10,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::bounds::{looked, reading};
 use super::{Applied, RecordError};
 use crate::db::bulk::{Admitted, Origin, create_in};
 use crate::db::journal::RunKey;
@@ -21,6 +22,10 @@ use crate::task::{GOAL_TASKS_MAX, GoalId, GoalState, Priority, Risk, TaskId, Tas
 
 /// Rows of one look.
 const LISTED_MAX: u32 = 500;
+/// Of the description of each task of a list, and of what is said of its end; `get` has the whole description.
+const LISTED_CHARS_MAX: i32 = 2_000;
+/// How often a task is tried again, by roles or people, before a role may not any more.
+const RESTARTS_MAX: i32 = 10;
 
 pub(super) async fn look(db: &Db, key: &RunKey, query: &TaskQuery) -> Result<Value, RecordError> {
     let (id, listing, seen) = match query {
@@ -47,28 +52,38 @@ async fn list(
     id: Option<TaskId>,
     listing: &TaskListing,
     all: bool,
-) -> Result<Vec<TaskSeen>, DbError> {
+) -> Result<Vec<TaskSeen>, RecordError> {
     let TaskListing { status, task_type, goal, limit } = listing;
+    let goal = match goal.as_deref().map(Uuid::parse_str) {
+        None => None,
+        Some(Ok(goal)) => Some(goal),
+        // No task is of such a goal.
+        Some(Err(_)) => return Ok(Vec::new()),
+    };
+    let mut tx = reading(db).await?;
     let rows = sqlx::query!(
-        r#"select t.id, t.title, t.description, t.task_type, t.status as "status: TaskStatus",
+        r#"select t.id, t.title, case when $3::uuid is null then left(t.description, $8) else t.description end as "description!",
+            t.task_type, t.status as "status: TaskStatus",
             t.priority as "priority: Priority", t.risk as "risk: Risk", t.goal_id, t.assigned_worker, t.attempt,
             array(select d.depends_on from task_dependencies as d where d.task_id = t.id order by 1) as "depends_on!",
-            t.completion_evidence, t.error_message, t.created_at, t.started_at, t.completed_at
+            left(t.completion_evidence, $8) as completion_evidence, left(t.error_message, $8) as error_message, t.created_at, t.started_at, t.completed_at
         from governance_tasks as t
         where ($1 or t.goal_id = (select own.goal_id from governance_tasks as own where own.id = $2))
             and ($3::uuid is null or t.id = $3) and ($4::task_status is null or t.status = $4)
-            and ($5::text is null or t.task_type = $5) and ($6::text is null or t.goal_id::text = $6)
+            and ($5::text is null or t.task_type = $5) and ($6::uuid is null or t.goal_id = $6)
         order by t.priority, t.created_at, t.id limit $7"#,
         all,
         key.task as TaskId,
         id as Option<TaskId>,
         *status as Option<TaskStatus>,
         task_type.as_deref(),
-        goal.as_deref(),
-        i64::from((*limit).min(LISTED_MAX))
+        goal,
+        i64::from((*limit).min(LISTED_MAX)),
+        LISTED_CHARS_MAX
     )
-    .fetch_all(db.pool())
-    .await?;
+    .fetch_all(&mut *tx)
+    .await
+    .map_err(looked)?;
     let seen = rows.into_iter().map(|row| TaskSeen {
         id: row.id.to_string(),
         title: row.title,
@@ -119,6 +134,7 @@ pub(super) async fn apply(
         }
         TaskChange::Retry { id } => {
             steered(tx, key, *id).await?;
+            may_retry(tx, *id).await?;
             let (task, events) =
                 retry_in(tx, *id, &key.worker.0, db.approval_rules().lifetime).await.map_err(refused)?;
             Ok(Applied { value: Value::Null, events, frees: task.status == TaskStatus::Pending })
@@ -289,4 +305,33 @@ async fn steered(tx: &mut PgConnection, key: &RunKey, id: TaskId) -> Result<(), 
     .fetch_one(tx)
     .await?;
     if found { Ok(()) } else { Err(unknown(id).into()) }
+}
+
+/// What a person stopped stays stopped until a person lets it go on, and nothing is tried again without end. Tasks that were
+/// cancelled before somebody opened their goal again are tried again with it.
+async fn may_retry(tx: &mut PgConnection, id: TaskId) -> Result<(), RecordError> {
+    let task = sqlx::query!(
+        r#"select t.restarts,
+            t.status = 'cancelled' and not exists (
+                select from audit_log as l join goals as g on g.planned_by = l.task_id
+                where g.id = t.goal_id and l.kind = 'task_retried' and l.at >= coalesce(t.completed_at, t.created_at)
+            ) as "cancelled!",
+            exists (
+                select from approvals as a where a.task_id = t.id and a.attempt = t.attempt and a.state = 'denied'
+            ) as "denied!"
+        from governance_tasks as t where t.id = $1 for no key update of t"#,
+        id as TaskId
+    )
+    .fetch_one(tx)
+    .await?;
+    let why = if task.cancelled {
+        "it was cancelled".to_owned()
+    } else if task.denied {
+        "a person has denied what it was about to do".to_owned()
+    } else if task.restarts >= RESTARTS_MAX {
+        format!("it has been tried again {RESTARTS_MAX} times")
+    } else {
+        return Ok(());
+    };
+    Err(Refused::Conflict(format!("task {id}: {why}; only a person lets it go on (juggernaut task retry)")).into())
 }

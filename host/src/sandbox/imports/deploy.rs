@@ -239,14 +239,20 @@ impl Mutation for Dispatching {
         Ok(Some(JournalledRun::of(run, None)))
     }
 
-    /// A dispatch names a branch. What was pushed to it in the last moment runs instead of what was judged.
+    /// A dispatch names a branch. What was pushed to it in the last moment runs instead of what was judged. Of a run that was
+    /// found again after a lost answer, nobody has compared the two.
     fn alert(&self, step: &StepName, run: &JournalledRun) -> Option<Alert> {
-        let judged = run.judged_sha.as_ref().filter(|judged| **judged != run.head_sha)?;
+        let judged = run.judged_sha.as_ref();
+        let (severity, title) = match judged {
+            Some(judged) if *judged == run.head_sha => return None,
+            Some(_) => (Severity::Critical, "A workflow runs on another commit than the one that was approved"),
+            None => (Severity::Warning, "A workflow's run was found again: see whether its commit is the approved one"),
+        };
         Some(Alert {
-            severity: Severity::Critical,
+            severity,
             kind: "deployed-other-commit",
             fingerprint: format!("deployed-other-commit/{step}"),
-            title: "A workflow runs on another commit than the one that was approved".to_owned(),
+            title: title.to_owned(),
             details: json!({ "run": run.id, "approved": judged, "runs": run.head_sha }),
             occurrences: 1,
         })
@@ -264,7 +270,8 @@ fn the_one(
         !known.contains(&run.id)
             && match (login, run.actor.as_deref()) {
                 (Some(login), Some(actor)) => login.eq_ignore_ascii_case(actor),
-                (None, _) | (_, None) => true,
+                // Nobody knows who that is: then only its own name tells a run.
+                (None, _) | (_, None) => deploy_shown::names_step(&run.title, key),
             }
     };
     let (named, others): (Vec<_>, Vec<_>) =
@@ -304,7 +311,11 @@ mod tests {
     }
 
     fn found(runs: Vec<WorkflowRun>) -> Result<Option<u64>, String> {
-        let found = the_one(runs, KEY, &[9], Some("bot"));
+        found_by(Some("bot"), runs)
+    }
+
+    fn found_by(login: Option<&str>, runs: Vec<WorkflowRun>) -> Result<Option<u64>, String> {
+        let found = the_one(runs, KEY, &[9], login);
         found.map(|run| run.map(|run| run.id)).map_err(|error| error.to_string())
     }
 
@@ -321,6 +332,9 @@ mod tests {
         let unclear = found(vec![run(1, "Deploy", "bot"), run(2, "Deploy", "bot")]).unwrap_err();
         assert_eq!(unclear, "runs 1, 2 could each be its own");
         assert!(found(vec![run(1, &named, "bot"), run(2, &named, "bot")]).is_err());
+        // A token that does not say whose it is.
+        assert_eq!(found_by(None, vec![run(1, "Deploy", "ann")]), Ok(None));
+        assert_eq!(found_by(None, vec![run(1, "Deploy", "ann"), run(2, &named, "bot")]), Ok(Some(2)));
     }
 
     #[test]

@@ -209,7 +209,7 @@ impl RunState {
             };
             let left = asking.until.saturating_duration_since(Instant::now());
             let again = match &error {
-                AskError::Unusable(_) => return Ok(Err(told(&error))),
+                AskError::Unusable(_) => return Ok(Err(self.told(&error))),
                 AskError::Busy { after, .. } => Some(after.unwrap_or(pause)),
                 AskError::Lost(_) => Some(pause),
                 AskError::Late(_) | AskError::Unfit(_) => None,
@@ -224,7 +224,7 @@ impl RunState {
                     asking.names.remove(0);
                     (tries, pause) = (0, PAUSE_FIRST);
                 }
-                None => return Ok(Err(told(&error))),
+                None => return Ok(Err(self.told(&error))),
             }
         }
     }
@@ -320,23 +320,24 @@ impl RunState {
         }
     }
 
+    /// What a role is told where no model answered.
+    fn told(&self, error: &AskError) -> GuestError {
+        // The service may repeat the key that it refuses.
+        let message = self.services.secrets.redact(&format!("no model answered: {error}")).into_owned();
+        match error {
+            AskError::Busy { limited: true, after, .. } => {
+                let after = after.unwrap_or(LIMITED_FOR).min(Duration::from_hours(1));
+                GuestError::RateLimited { message, after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX) }
+            }
+            AskError::Busy { .. } | AskError::Lost(_) | AskError::Late(_) | AskError::Unusable(_) => {
+                GuestError::Unavailable(message)
+            }
+            AskError::Unfit(_) => GuestError::Invalid(message),
+        }
+    }
+
     async fn blocking<T: Send + 'static>(&mut self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, RunError> {
         let done = self.outside.spawn_blocking(work).await;
         done.map_err(|error| RunError::Host(format!("a host call broke off: {error}")))
-    }
-}
-
-/// What a role is told where no model answered.
-fn told(error: &AskError) -> GuestError {
-    let message = format!("no model answered: {error}");
-    match error {
-        AskError::Busy { limited: true, after, .. } => {
-            let after = after.unwrap_or(LIMITED_FOR).min(Duration::from_hours(1));
-            GuestError::RateLimited { message, after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX) }
-        }
-        AskError::Busy { .. } | AskError::Lost(_) | AskError::Late(_) | AskError::Unusable(_) => {
-            GuestError::Unavailable(message)
-        }
-        AskError::Unfit(_) => GuestError::Invalid(message),
     }
 }

@@ -64,8 +64,10 @@ const STATEMENT_MS_MAX: &str = "30000";
 /// middle of one must not keep its locks, that of the sweep above all, from all the others.
 const IDLE_IN_TRANSACTION_MS_MAX: &str = "20000";
 /// Claims and commits find each row by an index, whatever the planner thinks of the tables: it makes its plans when they are
-/// nearly empty, and keeps them while they grow.
-const ENGINE_PLANNING: [(&str, &str); 2] = [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")];
+/// nearly empty, and keeps them while they grow. What it is kept from costs more than any limit in its eyes, so that it would
+/// compile what can not be planned otherwise, each time.
+const ENGINE_PLANNING: [(&str, &str); 3] =
+    [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off"), ("jit", "off")];
 /// How long a query waits for a connection before the database counts as lost.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Rows of one page, for every list there is.

@@ -29,16 +29,22 @@ pub async fn whole_body(mut response: Response, bytes_max: usize) -> Result<Byte
     Ok(body.freeze())
 }
 
-/// Reads at most that many bytes of a body; the rest is not looked at. Or says why it broke off before.
-pub async fn start_of_body(mut response: Response, bytes_max: usize) -> Result<Bytes, String> {
+/// Reads at most that many bytes of a body; the rest is not looked at. What came, and why it broke off if it did.
+pub async fn start_of_body(mut response: Response, bytes_max: usize) -> (Bytes, Option<String>) {
     let mut body = BytesMut::new();
-    while body.len() < bytes_max
-        && let Some(chunk) = response.chunk().await.map_err(|error| causes(&error))?
-    {
-        body.extend_from_slice(&chunk);
+    let mut broke_off = None;
+    while body.len() < bytes_max {
+        match response.chunk().await {
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => break,
+            Err(error) => {
+                broke_off = Some(causes(&error));
+                break;
+            }
+        }
     }
     body.truncate(bytes_max);
-    Ok(body.freeze())
+    (body.freeze(), broke_off)
 }
 
 /// The whole chain, since the library's own text is only "error sending request"; without the first, which repeats the

@@ -62,9 +62,10 @@ impl WebClient {
             None => DeliveryError::Unavailable(causes(&error)),
         })?;
         let status = response.status().as_u16();
-        let body = start_of_body(response, answer_bytes_max).await;
-        let body = body.map_err(|why| DeliveryError::Unavailable(format!("the answer broke off: {why}")))?;
-        Ok(Delivered { status, body })
+        match start_of_body(response, answer_bytes_max).await {
+            (body, None) => Ok(Delivered { status, body }),
+            (_, Some(why)) => Err(DeliveryError::Unavailable(format!("the answer broke off: {why}"))),
+        }
     }
 }
 

@@ -290,7 +290,7 @@ impl Transport {
             whole_body(response, bytes_max).await?
         } else {
             // For a message only: the status is known already, so what does not arrive is not missed.
-            start_of_body(response, PROBLEM_BYTES_MAX).await.unwrap_or_default()
+            start_of_body(response, PROBLEM_BYTES_MAX).await.0
         };
         Ok(Answer { status, headers, body })
     }

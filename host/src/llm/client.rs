@@ -169,7 +169,7 @@ impl Models {
             });
         }
         // For a message only: what does not arrive is not missed.
-        let problem = start_of_body(response, PROBLEM_BYTES_MAX).await.unwrap_or_default();
+        let problem = start_of_body(response, PROBLEM_BYTES_MAX).await.0;
         Err(of_status(status, retry_after(&headers), &problem_text(&problem)))
     }
 }

@@ -63,7 +63,7 @@ pub struct Policies {
     /// The hierarchy of actions and the lists of the policies, for questions without a role.
     bare: Entities,
     /// What subjects are, by name: Cedar parses a name each time that it is asked.
-    kinds: BTreeMap<&'static str, EntityTypeName>,
+    kinds: BTreeMap<String, EntityTypeName>,
     digest: [u8; 32],
     summaries: Vec<PolicySummary>,
 }
@@ -154,8 +154,7 @@ impl Policies {
         let lists = constants.entity().map_err(syntax)?;
         // Without the schema, which says nothing of them.
         let bare = bare.add_entities([lists], None).map_err(|error| syntax(error.to_string()))?;
-        let kinds = Subject::KINDS.iter().map(|kind| Ok((*kind, entity_type(kind)?)));
-        let kinds = kinds.collect::<Result<_, String>>().map_err(syntax)?;
+        let kinds = schema.entity_types().map(|kind| (kind.to_string(), kind.clone())).collect();
         let digest = hasher.finalize().into();
         Ok(Self { schema, authorizer: Authorizer::new(), actions, bare, kinds, digest, summaries })
     }
@@ -213,7 +212,7 @@ impl Policies {
         // While developing, a question that the policies were not validated for is a mistake of ours. In a release it
         // costs a fifth of the decision, and a fact that is missing or of another type denies all the same.
         let schema = cfg!(debug_assertions).then_some(&self.schema);
-        let kind = self.kinds.get(kind).ok_or("there is no such kind of subject")?;
+        let kind = self.kinds.get(*kind).ok_or("there is no such kind of subject")?;
         let subject = EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id));
         let request = Request::new(asker.uid.clone(), action.clone(), subject, context, schema)
             .map_err(|error| error.to_string())?;
@@ -241,11 +240,8 @@ impl Policies {
 }
 
 fn uid(kind: &str, id: &str) -> Result<EntityUid, String> {
-    Ok(EntityUid::from_type_name_and_id(entity_type(kind)?, EntityId::new(id)))
-}
-
-fn entity_type(name: &str) -> Result<EntityTypeName, String> {
-    EntityTypeName::from_str(name).map_err(|error| error.to_string())
+    let kind = EntityTypeName::from_str(kind).map_err(|error| error.to_string())?;
+    Ok(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
 }
 
 /// For each action the policies that name it, a group of it, or no action; without their lists.

@@ -91,9 +91,6 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// Every kind that there is.
-    pub const KINDS: &[&str] = &["Repository", "Task", "Endpoint", "Model", "Records", "Workflow"];
-
     pub fn repository(name: &crate::repo::Repository) -> Self {
         Self { kind: "Repository", id: name.to_string() }
     }

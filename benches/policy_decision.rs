@@ -1,5 +1,6 @@
 //! One decision of the shipped policies, as a run asks for it: the facts are gathered into a question, all policies
 //! are evaluated, and for what takes effect the second question is asked too. Target: 50 µs at the median.
+//! Every question is put to Cedar, but for `known_read`, whose answer the host knows from the time before.
 //!
 //! `cargo bench -p juggernaut --bench policy_decision`
 
@@ -28,8 +29,10 @@ alter table tasks add column note bigint references notes (id);
 fn decisions(bench: &mut Criterion) {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../roles/executor/capabilities.toml");
     let manifest = Manifest::read(&manifest).expect("our own manifest");
-    let policies = Arc::new(Policies::shipped().expect("our own policies"));
-    let authority = Authority::new(policies, Arc::new(manifest)).expect("our own role");
+    let manifest = Arc::new(manifest);
+    let under = |policies| Authority::new(Arc::new(policies), Arc::clone(&manifest)).expect("our own role");
+    let authority = under(Policies::shipped().expect("our own policies").forgetful());
+    let remembering = under(Policies::shipped().expect("our own policies"));
     let repository = Repository::parse("demo/sample").expect("a name");
     let target = Target { repository: repository.clone(), base: Branch::parse("main").expect("a name") };
     let (task, risk) = (TaskId::generate(), Assessment::new(Risk::High, vec![]));
@@ -37,6 +40,11 @@ fn decisions(bench: &mut Criterion) {
 
     bench
         .bench_function("read_repository", |bench| bench.iter(|| scope.read(black_box(&repository)).expect("allowed")));
+
+    let scope_of_host = Scope { authority: &remembering, ..scope };
+    bench.bench_function("known_read", |bench| {
+        bench.iter(|| scope_of_host.read(black_box(&repository)).expect("allowed"));
+    });
 
     let put = PutFile {
         repository: repository.clone(),

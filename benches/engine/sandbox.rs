@@ -15,6 +15,8 @@ use super::{number, text};
 /// Runs at once where threads are compared.
 const TOGETHER: usize = 16;
 const GUESTS_MAX: u32 = 64;
+/// Runs whose cost is one sample: what the kernel counts for a thread is coarser than a single run.
+const SAMPLE_RUNS: usize = 100;
 /// Runs that are not counted.
 const WARM_UP_RUNS: usize = 200;
 /// Host calls of one run.
@@ -31,12 +33,14 @@ pub(super) async fn measure(asked: &Value) -> Value {
     let stage = |threads| Stage::new(role, cache, threads, GUESTS_MAX, None);
     let (one, two) = (Arc::new(stage(1)), Arc::new(stage(2)));
     let nothing = json!({ "reads": 0 });
-    let cost = quantile(&mut each(&two, &nothing, runs).await, 0.5);
-    let with_read = quantile(&mut each(&two, &json!({}), runs).await, 0.5);
+    let cost = quantile(&mut costs(&one, &nothing, runs).await, 0.5);
+    let cost_with_read = quantile(&mut costs(&one, &json!({}), runs).await, 0.5);
+    let alone = quantile(&mut each(&two, &nothing, runs).await, 0.5);
+    let alone_with_read = quantile(&mut each(&two, &json!({}), runs).await, 0.5);
     let calls = json!({ "reads": 0, "calls": CALLS });
     let with_calls = quantile(&mut each(&two, &calls, LOOPS).await, 0.5);
     #[expect(clippy::cast_precision_loss, reason = "a count far below 2^52")]
-    let call_ns = with_calls.saturating_sub(cost).as_secs_f64() * 1e9 / CALLS as f64;
+    let call_ns = with_calls.saturating_sub(alone).as_secs_f64() * 1e9 / CALLS as f64;
     // Turn by turn, so that whatever else the machine does meets both.
     let (mut of_one, mut of_two) = (Duration::ZERO, Duration::ZERO);
     for _ in 0..4 {
@@ -45,7 +49,8 @@ pub(super) async fn measure(asked: &Value) -> Value {
     }
     let per_second = |took: Duration| 4.0 * runs_f64(runs) / took.as_secs_f64();
     json!({
-        "runs": runs, "cost_us": micros(cost), "cost_with_read_us": micros(with_read), "host_call_ns": call_ns,
+        "runs": runs, "cost_us": micros(cost), "cost_with_read_us": micros(cost_with_read),
+        "alone_us": micros(alone), "alone_with_read_us": micros(alone_with_read), "host_call_ns": call_ns,
         "runs_per_second_1_thread": per_second(of_one), "runs_per_second_2_threads": per_second(of_two),
         "loop_overrun_ms": overruns(role, cache).await,
     })
@@ -60,7 +65,34 @@ fn runs_f64(runs: usize) -> f64 {
     runs as f64
 }
 
-/// One after the other.
+/// What a run takes of the guests' thread where one follows the other, as in a host that has work: the thread's own time,
+/// which nothing else on the machine adds to. Each sample is the mean of a few runs.
+async fn costs(stage: &Arc<Stage>, payload: &Value, runs: usize) -> Vec<Duration> {
+    together(stage, payload, WARM_UP_RUNS).await;
+    let mut costs = Vec::new();
+    for _ in 0..runs.div_ceil(SAMPLE_RUNS) {
+        let before = guest_threads_time();
+        together(stage, payload, SAMPLE_RUNS).await;
+        costs.push((guest_threads_time() - before) / u32::try_from(SAMPLE_RUNS).expect("a few"));
+    }
+    costs
+}
+
+/// How long this process's guest threads have run so far, by the kernel's count.
+fn guest_threads_time() -> Duration {
+    let threads = std::fs::read_dir("/proc/self/task").expect("Linux").map(|thread| thread.expect("a thread").path());
+    let guests = threads.filter(|thread| {
+        // A thread that ended meanwhile is none of ours.
+        std::fs::read_to_string(thread.join("comm")).is_ok_and(|name| name.trim_end() == "guest")
+    });
+    let nanos = guests.map(|thread| {
+        let times = std::fs::read_to_string(thread.join("schedstat")).expect("schedstat");
+        times.split(' ').next().and_then(|ran| ran.parse::<u64>().ok()).expect("nanoseconds")
+    });
+    Duration::from_nanos(nanos.sum())
+}
+
+/// One after the other, each waited for by another thread: on a machine with nothing else to do.
 async fn each(stage: &Stage, payload: &Value, runs: usize) -> Vec<Duration> {
     for _ in 0..WARM_UP_RUNS.min(runs) {
         stage.completed(payload).await;
@@ -113,20 +145,22 @@ pub(super) async fn parked(asked: &Value) -> Value {
         drop(Arc::clone(&stage).parked(Arc::clone(&payload)).await);
     }
     tokio::time::sleep(Duration::from_millis(200)).await;
-    let before = resident_bytes();
+    let (before, resident_before) = (memory_bytes("Pss"), memory_bytes("Rss"));
     let mut live: Vec<Parked> = Vec::with_capacity(instances);
     for _ in 0..instances {
         live.push(Arc::clone(&stage).parked(Arc::clone(&payload)).await);
     }
-    let bytes = resident_bytes().saturating_sub(before);
+    let bytes = memory_bytes("Pss").saturating_sub(before);
+    let resident = memory_bytes("Rss").saturating_sub(resident_before);
     assert!(live.iter().all(Parked::is_alive), "an instance ended before it was counted");
-    json!({ "instances": instances, "resident_bytes": bytes })
+    json!({ "instances": instances, "bytes": bytes, "resident_bytes": resident })
 }
 
-/// What this process holds in memory, as the kernel counts it.
-fn resident_bytes() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
-    let kib: usize = line.trim().trim_end_matches(" kB").parse().expect("a number");
+/// What this process holds in memory, as the kernel counts it. `Rss` counts a page of the component's image once for each
+/// instance that has it mapped, although it is in memory once; `Pss` counts it once.
+fn memory_bytes(which: &str) -> usize {
+    let sums = std::fs::read_to_string("/proc/self/smaps_rollup").expect("Linux");
+    let sum = sums.lines().find_map(|line| line.strip_prefix(which)?.strip_prefix(':'));
+    let kib: usize = sum.expect("a sum").trim().trim_end_matches(" kB").parse().expect("a number");
     kib * 1024
 }

@@ -23,7 +23,7 @@ pub(super) struct Stage {
     sandbox: Sandbox,
     role: Arc<LoadedRole>,
     authority: Arc<Authority>,
-    services: Services,
+    services: Arc<Services>,
 }
 
 impl Stage {
@@ -52,11 +52,11 @@ impl Stage {
             secrets: Arc::new(Scanner::new(&[])),
             alerts: mpsc::channel(1).0,
         };
-        Self { sandbox, role, authority: Arc::new(authority), services }
+        Self { sandbox, role, authority: Arc::new(authority), services: Arc::new(services) }
     }
 
     /// A run of its own task; its recorder is the caller's.
-    fn input(&self, payload: &Value) -> (RunInput, mpsc::Receiver<Message>) {
+    fn input(&self, payload: &Value) -> (RunInput, mpsc::Receiver<Box<Message>>) {
         let task = Task {
             id: TaskId::generate(),
             title: "bench".to_owned(),
@@ -113,7 +113,7 @@ impl Stage {
         // What comes before it needs no answer.
         loop {
             match messages.recv().await {
-                Some(message @ Message::Done { reply: Some(_), .. }) => {
+                Some(message) if matches!(*message, Message::Done { reply: Some(_), .. }) => {
                     return Parked { run, _unanswered: message, _messages: messages };
                 }
                 Some(_) => {}
@@ -126,8 +126,8 @@ impl Stage {
 /// A live instance; it ends with this value.
 pub(super) struct Parked {
     run: tokio::task::JoinHandle<Result<RunEnd, RunError>>,
-    _unanswered: Message,
-    _messages: mpsc::Receiver<Message>,
+    _unanswered: Box<Message>,
+    _messages: mpsc::Receiver<Box<Message>>,
 }
 
 impl Parked {

@@ -40,7 +40,7 @@ async fn an_approved_start_that_expires_is_asked_for_anew_whatever_the_task_wait
     assert_eq!(row(pool, second).await["requires_approval"], true);
     let (_, key) = claim(&db, "FIRST").await;
     let evidence = json!({ "verdict": "verified", "steps": [{ "attempt": 1, "position": 0 }] });
-    let ending = juggernaut::db::outcomes::Ending::Completed { evidence, text: "done".to_owned() };
+    let ending = juggernaut::db::outcomes::Ending::completed(&evidence, "done".to_owned()).unwrap();
     queue::end(&db, &key, &queue::batch(0), &ending).await.unwrap();
     assert_eq!(row(pool, second).await["status"], "pending");
     assert_eq!(db.sweep_approvals().await.unwrap().asked, 1);

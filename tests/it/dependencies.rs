@@ -33,7 +33,7 @@ async fn complete(db: &Db, worker: &str) -> Result<(), DbError> {
 
 fn completed() -> Ending {
     let evidence = json!({ "verdict": "verified", "steps": [{ "attempt": 1, "position": 0 }] });
-    Ending::Completed { evidence, text: "done".to_owned() }
+    Ending::completed(&evidence, "done".to_owned()).unwrap()
 }
 
 async fn state(pool: &PgPool, task: TaskId) -> (String, i64) {
@@ -71,7 +71,7 @@ async fn a_diamond_opens_from_its_top() {
     db.retry_task(right, "tests").await.unwrap();
     let (_, key) = claim(&db, "RIGHT").await;
     let evidence = json!({ "verdict": "verified", "steps": [{ "attempt": 2, "position": 0 }] });
-    let ending = Ending::Completed { evidence, text: "done".into() };
+    let ending = Ending::completed(&evidence, "done".into()).unwrap();
     end(&db, &key, &batch(0), &ending).await.unwrap();
     assert_eq!(state(pool, bottom).await, is("pending", 0));
     // What is completed already blocks nobody.

@@ -54,7 +54,7 @@ async fn renewals_and_ends_do_not_lock_each_other_out() {
         // Against the order of the ids in every other round, and strided, so that the groups lie across each other.
         let write = |number: usize| {
             let number = if round % 2 == 0 { TASKS - 1 - number } else { number };
-            Write::ending(key(&claims[number], "EXECUTOR"), Batch::default(), &ending, "Test")
+            Write::ending(key(&claims[number], "EXECUTOR"), Batch::default(), ending.clone(), "Test")
         };
         let groups = TASKS / GROUP;
         let ends = (0..groups).map(|group| {

@@ -185,7 +185,7 @@ impl<'a> Real<'a> {
         let later = Duration::from_hours(1);
         let completed = |step: Option<usize>| {
             let steps: Vec<_> = step.iter().map(|step| json!({ "attempt": key.attempt, "position": step })).collect();
-            Ending::Completed { evidence: json!({ "verdict": "verified", "steps": steps }), text: reason() }
+            Ending::completed(&json!({ "verdict": "verified", "steps": steps }), reason()).unwrap()
         };
         let ending = match end {
             End::Complete => completed(model.done_step()),

@@ -68,7 +68,7 @@ pub(crate) async fn store(db: &Db, key: &RunKey, batch: &Batch) -> Result<(), Db
 }
 
 pub(crate) async fn end(db: &Db, key: &RunKey, batch: &Batch, ending: &Ending) -> Result<(), DbError> {
-    db.commit_run(&Write::ending(key.clone(), batch.clone(), ending, "Test")).await
+    db.commit_run(&Write::ending(key.clone(), batch.clone(), ending.clone(), "Test")).await
 }
 
 /// A finished step and a line of the log.
@@ -276,7 +276,7 @@ async fn who_lost_the_lease_writes_nothing_more() {
             Ending::Suspended { wake_at: OffsetDateTime::now_utc(), reason: "waits".to_owned() },
             Ending::Released { reason: "late".into() },
             Ending::WaitingApproval { approval: ApprovalId::generate(), reason: "late".into() },
-            Ending::Completed { evidence: json!({}), text: "late".into() },
+            Ending::completed(&json!({}), "late".into()).unwrap(),
         ] {
             let ended = end(&db, &old_key, &batch(1), &ending).await;
             assert!(matches!(ended, Err(DbError::LeaseLost)), "{stage}: {ending:?}");

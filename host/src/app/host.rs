@@ -99,13 +99,13 @@ impl Host {
         let db = db.with_policies(policies.digest());
         let loaded = roles::load(&sandbox, &settings.worker, settings.pinning)?;
         let (alerts, raised) = mpsc::channel(ALERTS_MAX);
-        let services = Services {
+        let services = Arc::new(Services {
             github: github(&settings.github)?,
             web: web(settings.egress)?,
             models: models(&settings.model)?,
             secrets: Arc::new(secrets::scanner(&settings)),
             alerts,
-        };
+        });
         let retry = settings.worker.retry;
         let notifier = settings.webhook.as_ref().map(|webhook| alerts::notifier(webhook, settings.egress, id, retry));
         let notifier = notifier.transpose()?;
@@ -341,7 +341,7 @@ pub(super) fn guard(settings: EgressSettings) -> Guard {
 struct Shared<'a> {
     db: &'a Db,
     sandbox: &'a Arc<Sandbox>,
-    services: &'a Services,
+    services: &'a Arc<Services>,
     policies: &'a Arc<Policies>,
     wake: &'a Wake,
     held: &'a Arc<Held>,
@@ -374,7 +374,7 @@ async fn start_workers(
         workers.push(Arc::new(Worker {
             db: db.clone(),
             sandbox: Arc::clone(sandbox),
-            services: services.clone(),
+            services: Arc::clone(services),
             role,
             authority,
             task_types,

@@ -12,18 +12,18 @@ use crate::journal::Message;
 use crate::sandbox::Services;
 use crate::secrets::Scanner;
 
-pub(super) fn services(agent: &str) -> Result<Services> {
+pub(super) fn services(agent: &str) -> Result<Arc<Services>> {
     let web = WebClient::new(Guard::new(Loopback::Refused), agent)?;
     // Nothing acts, so nothing comes late.
     let (alerts, _) = mpsc::channel(1);
-    Ok(Services { github: None, web, models: None, secrets: Arc::new(Scanner::new(&[])), alerts })
+    Ok(Arc::new(Services { github: None, web, models: None, secrets: Arc::new(Scanner::new(&[])), alerts }))
 }
 
 /// What the role says; there is nothing else that such a run could send and anybody would look at.
-pub(super) async fn listen(mut messages: mpsc::Receiver<Message>) -> Vec<String> {
+pub(super) async fn listen(mut messages: mpsc::Receiver<Box<Message>>) -> Vec<String> {
     let mut said = Vec::new();
     while let Some(message) = messages.recv().await {
-        if let Message::Log(line) = message {
+        if let Message::Log(line) = *message {
             said.push(line.message);
         }
     }

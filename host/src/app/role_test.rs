@@ -72,7 +72,7 @@ struct Stage {
     sandbox: Sandbox,
     role: Arc<LoadedRole>,
     authority: Arc<Authority>,
-    services: Services,
+    services: Arc<Services>,
 }
 
 /// Runs each fixture once.

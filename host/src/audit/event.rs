@@ -1,6 +1,7 @@
 //! What is recorded.
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use crate::task::{TaskId, TaskStatus};
@@ -98,18 +99,18 @@ kinds! {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     pub kind: EventKind,
-    /// A principal, a worker's id, or `host`.
-    pub actor: String,
     pub task: Option<TaskId>,
-    pub details: Value,
+    actor: String,
+    details: String,
 }
 
 impl Event {
     /// Who acts where no person and no worker does.
     pub const HOST: &str = "host";
 
-    pub fn new(kind: EventKind, actor: impl Into<String>, details: Value) -> Self {
-        Self { kind, actor: actor.into(), task: None, details }
+    /// `actor` is a principal, a worker's id, or `host`; `details` are a JSON object.
+    pub fn new(kind: EventKind, actor: impl AsRef<str>, details: impl Serialize) -> Self {
+        Self { kind, task: None, actor: stored_actor(actor.as_ref()), details: stored_details(&details, None) }
     }
 
     #[must_use]
@@ -118,41 +119,52 @@ impl Event {
         self
     }
 
-    /// A task's move to a status, which `audit verify --tasks` holds against the task's row. `details` is an object.
-    pub fn moved(kind: EventKind, task: TaskId, to: TaskStatus, actor: impl Into<String>, mut details: Value) -> Self {
-        if let Value::Object(fields) = &mut details {
-            fields.insert("status".to_owned(), json!(to));
-        }
-        Self::new(kind, actor, details).of(task)
-    }
-
-    /// The same move, to another status.
-    #[must_use]
-    pub fn at(mut self, to: TaskStatus) -> Self {
-        if let Value::Object(fields) = &mut self.details {
-            fields.insert("status".to_owned(), json!(to));
-        }
-        self
+    /// A task's move to a status, which `audit verify --tasks` holds against the task's row.
+    pub fn moved(
+        kind: EventKind,
+        task: TaskId,
+        to: TaskStatus,
+        actor: impl AsRef<str>,
+        details: impl Serialize,
+    ) -> Self {
+        let details = stored_details(&Moved { details, status: to }, Some(to));
+        Self { kind, task: Some(task), actor: stored_actor(actor.as_ref()), details }
     }
 
     /// The actor as it is stored and hashed.
-    pub fn actor_text(&self) -> String {
-        self.actor.replace('\0', "\u{2400}").chars().take(ACTOR_CHARS_MAX).collect()
+    pub fn actor(&self) -> &str {
+        &self.actor
     }
 
-    /// The details as they are stored and hashed.
-    pub fn details_text(&self) -> String {
-        let text = self.details.to_string();
-        if text.len() <= DETAILS_BYTES_MAX {
-            return text;
-        }
-        let mut replaced = json!({ "bytes": text.len(), "sha256": hex::encode(Sha256::digest(text.as_bytes())) });
-        // What `--tasks` reads must not get lost with a long reason.
-        if let (Some(status), Some(fields)) = (self.details.get("status"), replaced.as_object_mut()) {
-            fields.insert("status".to_owned(), json!(short(status.as_str().unwrap_or_default())));
-        }
-        replaced.to_string()
+    /// The details as they are stored and hashed: JSON.
+    pub fn details(&self) -> &str {
+        &self.details
     }
+}
+
+#[derive(Serialize)]
+struct Moved<T> {
+    #[serde(flatten)]
+    details: T,
+    status: TaskStatus,
+}
+
+fn stored_actor(actor: &str) -> String {
+    actor.replace('\0', "\u{2400}").chars().take(ACTOR_CHARS_MAX).collect()
+}
+
+/// Long details by their length and digest. What `audit verify --tasks` reads does not get lost with them.
+fn stored_details(details: &impl Serialize, status: Option<TaskStatus>) -> String {
+    // Ours are maps with texts as keys, which always have a JSON.
+    let text = serde_json::to_string(details).unwrap_or_else(|error| json!({ "error": error.to_string() }).to_string());
+    if text.len() <= DETAILS_BYTES_MAX {
+        return text;
+    }
+    let mut replaced = json!({ "bytes": text.len(), "sha256": hex::encode(Sha256::digest(text.as_bytes())) });
+    if let (Some(status), Some(fields)) = (status, replaced.as_object_mut()) {
+        fields.insert("status".to_owned(), json!(status));
+    }
+    replaced.to_string()
 }
 
 /// The beginning of a text that may be long, for details.
@@ -181,9 +193,9 @@ mod tests {
         let task = TaskId::generate();
         let reason = "x".repeat(DETAILS_BYTES_MAX);
         let event = Event::moved(EventKind::TaskFailed, task, TaskStatus::Failed, "W\0", json!({ "reason": reason }));
-        let text = event.details_text();
+        let text = event.details();
         assert!(text.len() < 200 && text.contains("\"status\":\"failed\"") && text.contains("sha256"), "{text}");
-        assert_eq!(event.actor_text(), "W\u{2400}");
+        assert_eq!(event.actor(), "W\u{2400}");
         assert_eq!(short(&"é".repeat(501)).chars().count(), 501);
         assert_eq!(short(&"é".repeat(500)), "é".repeat(500));
     }

@@ -5,6 +5,7 @@
 //! committed, so the head is held from the insertion until the commit is answered; where the answer does not come, the
 //! chain has ended, and the next transaction begins another one.
 
+use std::borrow::Borrow;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
@@ -65,7 +66,7 @@ impl DerefMut for AuditedTx<'_> {
 
 impl AuditedTx<'_> {
     /// Records the events and commits. Without any, nothing that has to be recorded was done.
-    pub(super) async fn commit(self, events: Vec<Event>) -> Result<(), DbError> {
+    pub(super) async fn commit<E: Borrow<Event>>(self, events: Vec<E>) -> Result<(), DbError> {
         let Self { tx, ledger } = self;
         if events.is_empty() {
             return Ok(tx.commit().await?);
@@ -85,11 +86,11 @@ impl Ledger {
 }
 
 impl State {
-    async fn append_and_commit(
+    async fn append_and_commit<E: Borrow<Event>>(
         &mut self,
         ledger: &Ledger,
         mut tx: Transaction<'static, Postgres>,
-        events: &[Event],
+        events: &[E],
     ) -> Result<(), DbError> {
         let before = self.head.take();
         let head = match before {
@@ -180,20 +181,20 @@ impl StoredAnchor {
 }
 
 /// Rows that are ready to be inserted, column by column, and the head after them.
-struct Rows {
+struct Rows<'a> {
     head: Head,
     at: OffsetDateTime,
     seqs: Vec<i64>,
-    kinds: Vec<String>,
-    actors: Vec<String>,
+    kinds: Vec<&'a str>,
+    actors: Vec<&'a str>,
     tasks: Vec<Option<Uuid>>,
-    details: Vec<String>,
-    previous: Vec<Vec<u8>>,
-    hashes: Vec<Vec<u8>>,
+    details: Vec<&'a str>,
+    previous: Vec<[u8; 32]>,
+    hashes: Vec<[u8; 32]>,
 }
 
-impl Rows {
-    fn following(head: Head, events: &[Event], at: OffsetDateTime) -> Self {
+impl<'a> Rows<'a> {
+    fn following<E: Borrow<Event>>(head: Head, events: &'a [E], at: OffsetDateTime) -> Self {
         let mut rows = Self {
             head,
             at,
@@ -205,15 +206,15 @@ impl Rows {
             previous: Vec::with_capacity(events.len()),
             hashes: Vec::with_capacity(events.len()),
         };
-        for event in events {
-            let (actor, details) = (event.actor_text(), event.details_text());
+        for event in events.iter().map(Borrow::borrow) {
+            let (actor, details) = (event.actor(), event.details());
             let task = event.task.map(|task| task.0);
-            let row = Row { at: micros(at), kind: event.kind.as_str(), actor: &actor, task, details: &details };
+            let row = Row { at: micros(at), kind: event.kind.as_str(), actor, task, details };
             let after = rows.head.after(&row);
             rows.seqs.push(after.seq);
-            rows.kinds.push(event.kind.as_str().to_owned());
-            rows.previous.push(rows.head.hash.to_vec());
-            rows.hashes.push(after.hash.to_vec());
+            rows.kinds.push(event.kind.as_str());
+            rows.previous.push(rows.head.hash);
+            rows.hashes.push(after.hash);
             rows.tasks.push(task);
             rows.actors.push(actor);
             rows.details.push(details);
@@ -231,12 +232,12 @@ impl Rows {
             self.head.chain,
             self.at,
             &self.seqs,
-            &self.kinds,
-            &self.actors,
+            &self.kinds as &[&str],
+            &self.actors as &[&str],
             &self.tasks as &[Option<Uuid>],
-            &self.details,
-            &self.previous,
-            &self.hashes
+            &self.details as &[&str],
+            &self.previous as &[[u8; 32]],
+            &self.hashes as &[[u8; 32]]
         )
         .execute(tx)
         .await?;

@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::request_keys::{RequestKey, remember};
+use super::task_views::TaskSummary;
 use super::{Db, DbError, approvals};
 use crate::audit::{Event, EventKind};
 use crate::task::{GoalId, NewTask, Priority, Risk, TaskId, TaskStatus, Treatment};
@@ -39,13 +40,6 @@ impl<'a> Origin<'a> {
     }
 }
 
-/// Where a new task stands.
-#[derive(Clone, Copy, Debug)]
-struct Stored {
-    status: TaskStatus,
-    requires_approval: bool,
-}
-
 impl Db {
     /// Adds tasks; says where each stands, in their order. Fails if there was a request with the same key.
     pub async fn create_tasks(
@@ -60,36 +54,35 @@ impl Db {
             remember(&mut tx, principal, key, &ids).await?;
         }
         let lifetime = self.approval_rules().lifetime;
-        let (statuses, events) = create_in(&mut tx, tasks, Origin::of(principal), lifetime).await?;
+        let (created, events) = create_in(&mut tx, tasks, Origin::of(principal), lifetime).await?;
         tx.commit(events).await?;
-        Ok(statuses)
+        Ok(created.iter().map(|task| task.status).collect())
     }
 }
 
-/// Adds tasks within the caller's transaction; says where each stands, in their order, and what has to be recorded.
+/// Adds tasks within the caller's transaction; gives each as it was stored, in their order, and what has to be recorded.
 pub(super) async fn create_in(
     tx: &mut PgConnection,
     tasks: &[Admitted],
     origin: Origin<'_>,
     approval_lifetime: Duration,
-) -> Result<(Vec<TaskStatus>, Vec<Event>), DbError> {
+) -> Result<(Vec<TaskSummary>, Vec<Event>), DbError> {
     let blocked_by = lock_dependencies(tx, tasks).await?;
     let stored = insert(tx, tasks, &blocked_by, origin).await?;
     depend(tx, tasks).await?;
-    log(tx, tasks, &stored, origin).await?;
     let mut events: Vec<Event> = Vec::with_capacity(tasks.len());
     let mut waiting = Vec::new();
-    for (Admitted { id, task, treatment }, Stored { status, requires_approval }) in tasks.iter().zip(&stored) {
-        events.push(created_event(*id, task, treatment, *status, *requires_approval, origin));
-        if *status == TaskStatus::WaitingApproval {
-            approvals::ask_start(tx, *id, approval_lifetime).await?;
-            waiting.push(id.0);
+    for (admitted, stored) in tasks.iter().zip(&stored) {
+        events.push(created_event(admitted, stored, origin));
+        if stored.status == TaskStatus::WaitingApproval {
+            approvals::ask_start(tx, stored.id, approval_lifetime).await?;
+            waiting.push(stored.id.0);
         }
     }
     if !waiting.is_empty() {
         events.extend(approvals::changed(tx, &waiting).await?);
     }
-    Ok((stored.iter().map(|stored| stored.status).collect(), events))
+    Ok((stored, events))
 }
 
 /// Locks what the new tasks depend on, so that none of it completes unseen, and counts for each what is not completed.
@@ -195,27 +188,19 @@ impl Columns {
     }
 }
 
+/// The tasks, and the line of each in the execution log.
 async fn insert(
     tx: &mut PgConnection,
     tasks: &[Admitted],
     blocked_by: &[i32],
     origin: Origin<'_>,
-) -> Result<Vec<Stored>, DbError> {
+) -> Result<Vec<TaskSummary>, DbError> {
     let columns = Columns::of(tasks, blocked_by);
-    let rows = sqlx::query!(
-        r#"insert into governance_tasks (id, title, description, task_type, status, priority, acceptance_criteria,
-            assigned_worker, requires_approval, approval_reason, risk, risk_reasons, payload, attempts_max, deadline_at,
-            blocked_by, created_by, goal_id)
-        select id, title, description, task_type, status, priority, criteria, worker, start_reason is not null,
-            start_reason, risk, risk_reasons, payload, attempts_max, deadline_at,
-            blocked_by, $16, $17
-        from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::task_status[], $6::task_priority[],
-                $7::jsonb[], $8::text[], $9::text[], $10::risk_level[], $11::jsonb[], $12::jsonb[], $13::integer[],
-                $14::timestamptz[], $15::integer[])
-            with ordinality as task (id, title, description, task_type, status, priority, criteria, worker,
-                start_reason, risk, risk_reasons, payload, attempts_max, deadline_at, blocked_by, number)
-        order by number
-        returning id as "id: TaskId", status as "status: TaskStatus", requires_approval"#,
+    let Origin { creator, actor, goal } = origin;
+    let who = if actor == creator { creator.to_owned() } else { format!("{actor} for {creator}") };
+    let rows = sqlx::query_file_as!(
+        TaskSummary,
+        "src/db/create_tasks.sql",
         &columns.ids,
         &columns.titles,
         &columns.descriptions,
@@ -231,54 +216,27 @@ async fn insert(
         &columns.attempts_max,
         &columns.deadlines as &[Option<OffsetDateTime>],
         &columns.blocked_by,
-        origin.creator,
-        origin.goal as Option<GoalId>
+        creator,
+        goal as Option<GoalId>,
+        who,
+        json!({ "principal": actor })
     )
     .fetch_all(tx)
     .await?;
-    let by_id =
-        rows.into_iter().map(|row| (row.id, Stored { status: row.status, requires_approval: row.requires_approval }));
-    let by_id: HashMap<TaskId, Stored> = by_id.collect();
-    let stored = tasks.iter().map(|task| by_id.get(&task.id).copied());
-    stored.map(|stored| stored.ok_or(DbError::Corrupt("governance_tasks"))).collect()
-}
-
-/// The line of each.
-async fn log(tx: &mut PgConnection, tasks: &[Admitted], stored: &[Stored], origin: Origin<'_>) -> Result<(), DbError> {
-    let Origin { creator, actor, goal: _ } = origin;
-    let who = if actor == creator { creator.to_owned() } else { format!("{actor} for {creator}") };
-    let ids: Vec<Uuid> = tasks.iter().map(|task| task.id.0).collect();
-    let messages: Vec<String> =
-        stored.iter().map(|stored| format!("Task created by {who}, {}", stored.status)).collect();
-    sqlx::query!(
-        "insert into execution_logs (task_id, action, level, message, metadata)
-        select id, 'task_created', 'info', message, $3
-        from unnest($1::uuid[], $2::text[]) with ordinality as line (id, message, number)
-        order by number",
-        &ids,
-        &messages,
-        json!({ "principal": actor })
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
+    let mut by_id: HashMap<TaskId, TaskSummary> = rows.into_iter().map(|row| (row.id, row)).collect();
+    let stored = tasks.iter().map(|task| by_id.remove(&task.id).ok_or(DbError::Corrupt("governance_tasks")));
+    stored.collect()
 }
 
 /// What was asked for, by its digest: the payload itself may be large, and may have to be removed one day.
-fn created_event(
-    id: TaskId,
-    task: &NewTask,
-    treatment: &Treatment,
-    status: TaskStatus,
-    requires_approval: bool,
-    origin: Origin<'_>,
-) -> Event {
+fn created_event(admitted: &Admitted, stored: &TaskSummary, origin: Origin<'_>) -> Event {
+    let Admitted { id, task, treatment } = admitted;
     let draft = task.draft();
     let sha256 = |text: String| hex::encode(Sha256::digest(text.as_bytes()));
     let mut details = json!({
         "title": draft.title, "task_type": draft.task_type, "declared_risk": draft.risk,
         "risk": treatment.risk, "risk_reasons": treatment.risk_reasons, "policies": treatment.policies,
-        "priority": draft.priority, "assigned_worker": draft.assigned_worker, "requires_approval": requires_approval,
+        "priority": draft.priority, "assigned_worker": draft.assigned_worker, "requires_approval": stored.requires_approval,
         "depends_on": draft.depends_on, "deadline_at": draft.deadline_at.map(OffsetDateTime::unix_timestamp),
         "payload_sha256": sha256(draft.payload.to_string()),
         "criteria_sha256": sha256(draft.acceptance_criteria.to_string()),
@@ -287,5 +245,5 @@ fn created_event(
         details["goal"] = json!(goal);
         details["created_by"] = json!(origin.creator);
     }
-    Event::moved(EventKind::TaskCreated, id, status, origin.actor, details)
+    Event::moved(EventKind::TaskCreated, *id, stored.status, origin.actor, details)
 }

@@ -1,5 +1,7 @@
 //! Runs and their journal.
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 
 use super::{Db, DbError};
@@ -52,9 +54,10 @@ impl Batch {
     }
 
     /// What the audit log says of this batch: first what was given, then each intent and each end of a mutation.
-    pub(super) fn events(&self, key: &RunKey) -> Vec<Event> {
+    pub(super) fn events<'a>(&'a self, key: &'a RunKey) -> impl Iterator<Item = Cow<'a, Event>> {
         let mutations = self.steps.iter().filter(|row| row.step.effect == Effect::Write);
-        self.audit.iter().cloned().chain(mutations.map(|row| host_call(key, &row.step))).collect()
+        let mutations = mutations.map(|row| Cow::Owned(host_call(key, &row.step)));
+        self.audit.iter().map(Cow::Borrowed).chain(mutations)
     }
 }
 

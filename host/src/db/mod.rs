@@ -68,6 +68,8 @@ const IDLE_IN_TRANSACTION_MS_MAX: &str = "20000";
 /// compile what can not be planned otherwise, each time.
 const ENGINE_PLANNING: [(&str, &str); 3] =
     [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off"), ("jit", "off")];
+/// A connection that was used so recently is taken to be alive.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
 /// How long a query waits for a connection before the database counts as lost.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Rows of one page, for every list there is.
@@ -113,12 +115,22 @@ impl Db {
             .await
             .map_err(|_| DbError::Unavailable(format!("no answer within {} seconds", ACQUIRE_TIMEOUT.as_secs())))??;
         first.close().await?;
-        let pool = |connections| PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
-        // Not looked at before each use: claims and commits are tried again where a connection turns out to be dead.
-        let engine = pool(ENGINE_CONNECTIONS_MAX)
-            .test_before_acquire(false)
-            .connect_lazy_with(options.clone().options(ENGINE_PLANNING));
-        Ok(Self { engine, ..Self::from_pool(pool(CONNECTIONS_MAX).connect_lazy_with(options)) })
+        // Not looked at before each use, which costs a way to the server and back.
+        let pool = |connections| {
+            let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
+            pool.test_before_acquire(false)
+        };
+        // Claims and commits are tried again where a connection turns out to be dead.
+        let engine = pool(ENGINE_CONNECTIONS_MAX).connect_lazy_with(options.clone().options(ENGINE_PLANNING));
+        let pool = pool(CONNECTIONS_MAX).before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for >= TRUSTED_FOR {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        });
+        Ok(Self { engine, ..Self::from_pool(pool.connect_lazy_with(options)) })
     }
 
     /// All of it over one pool.

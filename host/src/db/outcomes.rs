@@ -1,20 +1,23 @@
 //! How a claim ends.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
+use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::journal::RunKey;
 use crate::approval::ApprovalId;
 use crate::audit::{Event, EventKind, short};
-use crate::task::{LogLevel, TaskStatus};
+use crate::task::{Attempt, LogLevel, TaskStatus};
 
 /// What a claim ends with.
 #[derive(Debug, Clone)]
 pub enum Ending {
     /// `evidence` is what the host verified; `text` is the same for people.
-    Completed { evidence: Value, text: String },
+    Completed { evidence: Box<RawValue>, text: String },
     /// Nothing but a change by a person would help.
     Failed { reason: String },
     /// The next attempt begins after the pause.
@@ -32,6 +35,11 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// Fails where the evidence has no JSON.
+    pub fn completed(evidence: &impl Serialize, text: String) -> serde_json::Result<Self> {
+        Ok(Self::Completed { evidence: serde_json::value::to_raw_value(evidence)?, text })
+    }
+
     pub(super) fn action(&self) -> &'static str {
         match self {
             Self::Completed { .. } => "task_completed",
@@ -60,40 +68,41 @@ impl Ending {
 
     /// The same without U+0000, which PostgreSQL stores in no text: whoever slipped one in must not keep a run from
     /// ending.
-    pub(super) fn storable(&self) -> Self {
-        let clean = |text: &String| text.replace('\0', "\u{2400}");
-        match self {
+    pub(super) fn storable(mut self) -> Self {
+        match &mut self {
             Self::Completed { evidence, text } => {
-                Self::Completed { evidence: without_nul(evidence), text: clean(text) }
+                // As JSON escapes it; what only looks like it comes to no harm.
+                if evidence.get().contains("\\u0000") {
+                    *evidence = without_nul(evidence);
+                }
+                clean(text);
             }
-            Self::Failed { reason } => Self::Failed { reason: clean(reason) },
-            Self::Retry { reason, after } => Self::Retry { reason: clean(reason), after: *after },
-            Self::DeadLetter { reason } => Self::DeadLetter { reason: clean(reason) },
-            Self::Suspended { wake_at, reason } => Self::Suspended { wake_at: *wake_at, reason: clean(reason) },
-            Self::WaitingGoal { wake_at, ended } => Self::WaitingGoal { wake_at: *wake_at, ended: *ended },
-            Self::WaitingApproval { approval, reason } => {
-                Self::WaitingApproval { approval: *approval, reason: clean(reason) }
-            }
-            Self::Released { reason } => Self::Released { reason: clean(reason) },
+            Self::Failed { reason }
+            | Self::Retry { reason, .. }
+            | Self::DeadLetter { reason }
+            | Self::Suspended { reason, .. }
+            | Self::WaitingApproval { reason, .. }
+            | Self::Released { reason } => clean(reason),
+            Self::WaitingGoal { .. } => {}
         }
+        self
     }
 
-    pub(super) fn message(&self) -> String {
+    pub(super) fn message(&self) -> Cow<'_, str> {
         match self {
-            Self::Completed { text, .. } => text.clone(),
-            Self::Failed { reason } | Self::Released { reason } | Self::WaitingApproval { reason, .. } => {
-                reason.clone()
-            }
-            Self::Retry { reason, after } => format!("{reason} (next attempt in {:.1} s)", after.as_secs_f64()),
-            Self::DeadLetter { reason } => format!("{reason} (no attempts left: dead letter)"),
-            Self::Suspended { wake_at, reason } => format!("{reason}; suspended until {wake_at}"),
+            Self::Completed { text, .. } => text.into(),
+            Self::Failed { reason } | Self::Released { reason } | Self::WaitingApproval { reason, .. } => reason.into(),
+            Self::Retry { reason, after } => format!("{reason} (next attempt in {:.1} s)", after.as_secs_f64()).into(),
+            Self::DeadLetter { reason } => format!("{reason} (no attempts left: dead letter)").into(),
+            Self::Suspended { wake_at, reason } => format!("{reason}; suspended until {wake_at}").into(),
             Self::WaitingGoal { wake_at, ended } => {
-                format!("waits for more than {ended} tasks of its goal to end, or until {wake_at}")
+                format!("waits for more than {ended} tasks of its goal to end, or until {wake_at}").into()
             }
         }
     }
 
-    pub(super) fn event(&self, key: &RunKey, cause: &str) -> Event {
+    /// `status` is the one that the task has now.
+    pub(super) fn event(&self, key: &RunKey, cause: &str, status: TaskStatus) -> Event {
         let kind = match self {
             Self::Completed { .. } => EventKind::TaskCompleted,
             Self::Failed { .. } => EventKind::TaskFailed,
@@ -103,18 +112,19 @@ impl Ending {
             Self::WaitingApproval { .. } => EventKind::TaskWaitingApproval,
             Self::Released { .. } => EventKind::TaskReleased,
         };
-        let mut details = json!({ "attempt": key.attempt, "cause": cause });
+        let mut details =
+            Details { attempt: key.attempt, cause, evidence: None, reason: None, waits_for_more_than: None };
         match self {
-            Self::Completed { evidence, .. } => details["evidence"] = evidence.clone(),
+            Self::Completed { evidence, .. } => details.evidence = Some(evidence),
             Self::Failed { reason }
             | Self::Retry { reason, .. }
             | Self::DeadLetter { reason }
             | Self::Suspended { reason, .. }
             | Self::WaitingApproval { reason, .. }
-            | Self::Released { reason } => details["reason"] = json!(short(reason)),
-            Self::WaitingGoal { ended, .. } => details["waits_for_more_than"] = json!(ended),
+            | Self::Released { reason } => details.reason = Some(short(reason)),
+            Self::WaitingGoal { ended, .. } => details.waits_for_more_than = Some(*ended),
         }
-        Event::moved(kind, key.task, self.status(), &key.worker.0, details)
+        Event::moved(kind, key.task, status, &key.worker.0, details)
     }
 
     pub(super) fn level(&self) -> LogLevel {
@@ -146,11 +156,37 @@ impl Ending {
     }
 }
 
-fn without_nul(value: &Value) -> Value {
-    match value {
-        Value::String(text) => Value::String(text.replace('\0', "\u{2400}")),
-        Value::Array(items) => items.iter().map(without_nul).collect(),
-        Value::Object(fields) => fields.iter().map(|(key, value)| (key.clone(), without_nul(value))).collect(),
-        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+/// Of an end, for the audit log.
+#[derive(Serialize)]
+struct Details<'a> {
+    attempt: Attempt,
+    cause: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evidence: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits_for_more_than: Option<u32>,
+}
+
+fn clean(text: &mut String) {
+    if text.contains('\0') {
+        *text = text.replace('\0', "\u{2400}");
     }
+}
+
+fn without_nul(json: &RawValue) -> Box<RawValue> {
+    fn cleaned(value: Value) -> Value {
+        match value {
+            Value::String(mut text) => {
+                clean(&mut text);
+                Value::String(text)
+            }
+            Value::Array(items) => items.into_iter().map(cleaned).collect(),
+            Value::Object(fields) => fields.into_iter().map(|(key, value)| (key, cleaned(value))).collect(),
+            Value::Null | Value::Bool(_) | Value::Number(_) => value,
+        }
+    }
+    let parsed = serde_json::from_str(json.get()).map(cleaned);
+    parsed.and_then(|value| serde_json::value::to_raw_value(&value)).unwrap_or_else(|_| json.to_owned())
 }

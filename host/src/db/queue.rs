@@ -47,6 +47,14 @@ pub struct Claim {
     pub task: Task,
     pub lease: Lease,
     pub run: Run,
+    place: ClaimedAt,
+}
+
+/// Where in the queue it was found.
+#[derive(Debug, Clone)]
+struct ClaimedAt {
+    addressee: String,
+    created_at: OffsetDateTime,
 }
 
 /// An attempt as it began.
@@ -82,8 +90,8 @@ pub struct QueuePosition {
 }
 
 /// Where a claim begins to look, column by column.
-#[derive(Default)]
-struct Places {
+#[derive(Debug, Default)]
+pub struct Places {
     types: Vec<String>,
     addressees: Vec<String>,
     priorities: Vec<Priority>,
@@ -94,7 +102,8 @@ struct Places {
 }
 
 impl QueuePosition {
-    fn places(&mut self, request: &ClaimRequest<'_>) -> Places {
+    /// Where the next claim looks. Another may be under way: they do not wait for each other, and find different tasks.
+    pub fn places(&mut self, request: &ClaimRequest<'_>) -> Places {
         if self.from_start_at.is_none_or(|at| at.elapsed() > FROM_THE_START_EVERY) {
             self.reached.clear();
             self.from_start_at = Some(Instant::now());
@@ -140,15 +149,19 @@ impl QueuePosition {
         }
     }
 
-    /// Fewer than asked for: there may be more before this position.
-    fn came_short(&mut self) {
-        self.from_start_at = None;
-    }
-
-    fn reach(&mut self, task: &Task, addressee: Option<String>, created_at: OffsetDateTime) {
-        let place = (task.task_type.clone(), addressee.unwrap_or_default(), task.priority);
-        let reached = self.reached.entry(place).or_insert((created_at, task.id.0));
-        *reached = (*reached).max((created_at, task.id.0));
+    /// What a claim found, for those that begin after it.
+    pub fn found(&mut self, request: &ClaimRequest<'_>, claims: &[Claim]) {
+        for Claim { task, place: ClaimedAt { addressee, created_at }, .. } in claims {
+            let at = (*created_at, task.id.0);
+            let place = (task.task_type.clone(), addressee.clone(), task.priority);
+            let reached = self.reached.entry(place).or_insert(at);
+            *reached = (*reached).max(at);
+        }
+        self.serve(request.task_types, claims.iter().map(|claim| &claim.task));
+        if claims.len() < request.tasks_max as usize {
+            // There may be more before this position.
+            self.from_start_at = None;
+        }
     }
 }
 
@@ -160,7 +173,14 @@ impl Db {
         request: &ClaimRequest<'_>,
         position: &mut QueuePosition,
     ) -> Result<Vec<Claim>, DbError> {
-        let Places { types, addressees, priorities, created_at, ids, ranks } = position.places(request);
+        let claims = self.claim_from(request, position.places(request)).await?;
+        position.found(request, &claims);
+        Ok(claims)
+    }
+
+    /// The same for who keeps the position itself.
+    pub async fn claim_from(&self, request: &ClaimRequest<'_>, places: Places) -> Result<Vec<Claim>, DbError> {
+        let Places { types, addressees, priorities, created_at, ids, ranks } = places;
         let mut tx = self.begin_engine().await?;
         let rows = sqlx::query_file!(
             "src/db/claim.sql",
@@ -195,41 +215,32 @@ impl Db {
             events.extend(approvals::changed(&mut tx, &ids).await?);
         }
         tx.commit(events).await?;
-        if rows.len() < request.tasks_max as usize {
-            position.came_short();
-        }
-        let claims = rows.into_iter().map(|row| {
-            let (created_at, addressee) = (row.created_at, row.requested_worker);
-            let claim = Claim {
-                lease: Lease(row.lease),
-                run: Run {
-                    started_at: row.run_started_at,
-                    log_lines: u32::try_from(row.log_lines).unwrap_or(0),
-                    resumed: row.resumed,
-                },
-                task: Task {
-                    id: TaskId(row.id),
-                    title: row.title,
-                    description: row.description,
-                    task_type: row.task_type,
-                    evidence_kind: row.evidence_kind,
-                    priority: row.priority,
-                    risk: row.risk,
-                    risk_reasons: serde_json::from_value(row.risk_reasons).unwrap_or_default(),
-                    payload: row.payload,
-                    criteria: criteria_as_stored(&row.acceptance_criteria),
-                    attempt: Attempt(row.attempt),
-                    attempts_max: u32::try_from(row.attempts_max).unwrap_or(1),
-                    last_error: row.error_message,
-                    goal: row.goal_id.map(GoalId),
-                },
-            };
-            position.reach(&claim.task, addressee, created_at);
-            claim
+        let claims = rows.into_iter().map(|row| Claim {
+            place: ClaimedAt { addressee: row.requested_worker.unwrap_or_default(), created_at: row.created_at },
+            lease: Lease(row.lease),
+            run: Run {
+                started_at: row.run_started_at,
+                log_lines: u32::try_from(row.log_lines).unwrap_or(0),
+                resumed: row.resumed,
+            },
+            task: Task {
+                id: TaskId(row.id),
+                title: row.title,
+                description: row.description,
+                task_type: row.task_type,
+                evidence_kind: row.evidence_kind,
+                priority: row.priority,
+                risk: row.risk,
+                risk_reasons: serde_json::from_value(row.risk_reasons).unwrap_or_default(),
+                payload: row.payload,
+                criteria: criteria_as_stored(&row.acceptance_criteria),
+                attempt: Attempt(row.attempt),
+                attempts_max: u32::try_from(row.attempts_max).unwrap_or(1),
+                last_error: row.error_message,
+                goal: row.goal_id.map(GoalId),
+            },
         });
-        let claims: Vec<Claim> = claims.collect();
-        position.serve(request.task_types, claims.iter().map(|claim| &claim.task));
-        Ok(claims)
+        Ok(claims.collect())
     }
 
     /// Extends the leases that are still held, all in one statement. Waits for nobody: a row that somebody else holds just
@@ -281,6 +292,36 @@ impl Db {
 
 fn columns(held: &[(TaskId, Lease)]) -> (Vec<Uuid>, Vec<i64>) {
     held.iter().map(|(task, lease)| (task.0, lease.0)).unzip()
+}
+
+#[cfg(test)]
+impl Claim {
+    /// Of some task.
+    pub(crate) fn example() -> Self {
+        let task = Task {
+            id: TaskId::generate(),
+            title: "t".to_owned(),
+            description: String::new(),
+            task_type: "code".to_owned(),
+            evidence_kind: EvidenceKind::MergedPullRequest,
+            priority: Priority::Medium,
+            risk: Risk::Low,
+            risk_reasons: Vec::new(),
+            payload: json!({}),
+            criteria: Vec::new(),
+            attempt: Attempt::FIRST,
+            attempts_max: 1,
+            last_error: None,
+            goal: None,
+        };
+        let now = OffsetDateTime::now_utc();
+        Self {
+            task,
+            lease: Lease(1),
+            run: Run { started_at: now, log_lines: 0, resumed: false },
+            place: ClaimedAt { addressee: String::new(), created_at: now },
+        }
+    }
 }
 
 /// Criteria of a row that somebody may have written by hand. What is not a criterion is kept as text: it then has to

@@ -34,10 +34,15 @@ impl Db {
             remember(&mut tx, principal, key, &[id]).await?;
         }
         let admitted = Admitted { id, task: task.clone(), treatment: treatment.clone() };
-        let (_, events) = create_in(&mut tx, &[admitted], Origin::of(principal), self.approvals.lifetime).await?;
-        let summary = summary(&mut tx, id).await?;
+        let (mut created, events) =
+            create_in(&mut tx, &[admitted], Origin::of(principal), self.approvals.lifetime).await?;
+        let created = match created.pop() {
+            Some(created) if created.status != TaskStatus::WaitingApproval => created,
+            // It was asked for meanwhile.
+            Some(_) | None => summary(&mut tx, id).await?,
+        };
         tx.commit(events).await?;
-        Ok(summary)
+        Ok(created)
     }
 
     /// A task with its dependencies and the run of its newest attempt.

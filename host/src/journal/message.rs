@@ -32,6 +32,7 @@ pub enum NotDurable {
 }
 
 /// One message to the recorder. Order is preserved; a reply means that this message and all before it are committed.
+/// Boxed in its channel, which keeps room for dozens of them as long as a run lives.
 #[derive(Debug)]
 pub enum Message {
     /// A mutation or a wait is about to begin.

@@ -16,6 +16,7 @@ use cedar_policy::{
 use sha2::{Digest, Sha256};
 
 use super::constants::Constants;
+use super::known::{ANSWERS_MAX, Known, Reads};
 use super::question::{Action, Question, Subject};
 
 /// What a policy may speak of. Not replaceable: it is what the host asks.
@@ -66,6 +67,7 @@ pub struct Policies {
     kinds: BTreeMap<String, EntityTypeName>,
     digest: [u8; 32],
     summaries: Vec<PolicySummary>,
+    known: Known,
 }
 
 /// A policy, for people.
@@ -83,6 +85,8 @@ pub struct PolicySummary {
 struct Asked {
     uid: EntityUid,
     policies: PolicySet,
+    /// What of a question these can read.
+    reads: Reads,
 }
 
 /// Who asks, with what policies can know of it.
@@ -90,6 +94,8 @@ struct Asked {
 pub struct Asker {
     uid: EntityUid,
     entities: Entities,
+    /// Of all that policies can know of it.
+    digest: [u8; 32],
 }
 
 /// The answer, and the policies that it stands on.
@@ -139,10 +145,7 @@ impl Policies {
         let fixed = [(SCHEMA_NAME, SCHEMA), (PROHIBITED_NAME, PROHIBITED)];
         let all = fixed.into_iter().chain(files.iter().map(|(name, text)| (name.as_str(), text.as_str())));
         for (name, text) in all {
-            for part in [name, text] {
-                hasher.update((part.len() as u64).to_be_bytes());
-                hasher.update(part.as_bytes());
-            }
+            add_parts(&mut hasher, [name, text]);
             if name != SCHEMA_NAME {
                 add_file(&mut set, &mut summaries, name, text)?;
             }
@@ -156,7 +159,14 @@ impl Policies {
         let bare = bare.add_entities([lists], None).map_err(|error| syntax(error.to_string()))?;
         let kinds = schema.entity_types().map(|kind| (kind.to_string(), kind.clone())).collect();
         let digest = hasher.finalize().into();
-        Ok(Self { schema, authorizer: Authorizer::new(), actions, bare, kinds, digest, summaries })
+        let known = Known::new(ANSWERS_MAX);
+        Ok(Self { schema, authorizer: Authorizer::new(), actions, bare, kinds, digest, summaries, known })
+    }
+
+    /// The same, with every question put to Cedar: for benches.
+    #[must_use]
+    pub fn forgetful(self) -> Self {
+        Self { known: Known::new(0), ..self }
     }
 
     /// SHA-256 of the schema and all files with their names: what an approval is bound to.
@@ -187,39 +197,57 @@ impl Policies {
             .map_err(|error| problem(error.to_string()))?;
         let entities = self.bare.clone().add_entities([entity], Some(&self.schema));
         let entities = entities.map_err(|error| problem(error.to_string()))?;
-        Ok(Asker { uid, entities })
+        let digest = digest(["Role", name, worker_type].into_iter().chain(task_types.iter().map(String::as_str)));
+        Ok(Asker { uid, entities, digest })
     }
 
     /// A person, or whoever holds a token.
     pub fn person(&self, name: &str) -> Result<Asker, PoliciesError> {
         let problem = |problem: String| PoliciesError::Policy { file: SCHEMA_NAME.to_owned(), problem };
-        Ok(Asker { uid: uid("Person", name).map_err(problem)?, entities: self.bare.clone() })
+        let uid = uid("Person", name).map_err(problem)?;
+        Ok(Asker { uid, entities: self.bare.clone(), digest: digest(["Person", name]) })
     }
 
-    /// Evaluates all policies. Whatever goes wrong is a denial, and so is a call on a fiber's stack: Cedar measures how
-    /// much is left of the thread's own.
+    /// Evaluates all policies, if the answer is not known already. Whatever goes wrong is a denial, and so is a call on a
+    /// fiber's stack: Cedar measures how much is left of the thread's own.
     pub fn decide(&self, asker: &Asker, question: &Question) -> Decision {
-        match self.request(asker, question) {
-            Ok((request, policies)) => self.evaluate(&request, policies, &asker.entities),
-            Err(problem) => Decision { allowed: false, policies: vec![DEFAULT_DENY.to_owned()], errors: vec![problem] },
+        let Some(asked) = self.actions.get(&question.action) else {
+            return failed("there is no such action".to_owned());
+        };
+        let key = asked.reads.key(&asker.digest, question);
+        if let Some(decision) = self.known.get(&key) {
+            debug_assert_eq!(decision, self.evaluate(asker, asked, question), "what is known of {question:?}");
+            return decision;
+        }
+        let decision = self.evaluate(asker, asked, question);
+        self.known.keep(key, &decision);
+        decision
+    }
+
+    /// The answer if it is known. Fit for a fiber's stack.
+    pub fn known(&self, asker: &Asker, question: &Question) -> Option<Decision> {
+        self.known.get(&self.actions.get(&question.action)?.reads.key(&asker.digest, question))
+    }
+
+    fn evaluate(&self, asker: &Asker, asked: &Asked, question: &Question) -> Decision {
+        match self.request(asker, &asked.uid, question) {
+            Ok(request) => self.answer(&request, &asked.policies, &asker.entities),
+            Err(problem) => failed(problem),
         }
     }
 
-    fn request(&self, asker: &Asker, question: &Question) -> Result<(Request, &PolicySet), String> {
+    fn request(&self, asker: &Asker, action: &EntityUid, question: &Question) -> Result<Request, String> {
         let Subject { kind, id } = &question.subject;
-        let Asked { uid: action, policies } = self.actions.get(&question.action).ok_or("there is no such action")?;
         let context = Context::from_pairs(question.context()?).map_err(|error| error.to_string())?;
         // While developing, a question that the policies were not validated for is a mistake of ours. In a release it
         // costs a fifth of the decision, and a fact that is missing or of another type denies all the same.
         let schema = cfg!(debug_assertions).then_some(&self.schema);
         let kind = self.kinds.get(*kind).ok_or("there is no such kind of subject")?;
         let subject = EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id));
-        let request = Request::new(asker.uid.clone(), action.clone(), subject, context, schema)
-            .map_err(|error| error.to_string())?;
-        Ok((request, policies))
+        Request::new(asker.uid.clone(), action.clone(), subject, context, schema).map_err(|error| error.to_string())
     }
 
-    fn evaluate(&self, request: &Request, policies: &PolicySet, entities: &Entities) -> Decision {
+    fn answer(&self, request: &Request, policies: &PolicySet, entities: &Entities) -> Decision {
         let response = self.authorizer.is_authorized(request, policies, entities);
         let errors: Vec<String> = response.diagnostics().errors().map(ToString::to_string).collect();
         let mut ids: Vec<String> = if errors.is_empty() {
@@ -239,6 +267,24 @@ impl Policies {
     }
 }
 
+fn failed(problem: String) -> Decision {
+    Decision { allowed: false, policies: vec![DEFAULT_DENY.to_owned()], errors: vec![problem] }
+}
+
+fn digest<'a>(parts: impl IntoIterator<Item = &'a str>) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    add_parts(&mut hasher, parts);
+    hasher.finalize().into()
+}
+
+/// Each with its length, so that no two different lists are the same bytes.
+fn add_parts<'a>(hasher: &mut Sha256, parts: impl IntoIterator<Item = &'a str>) {
+    for part in parts {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part.as_bytes());
+    }
+}
+
 fn uid(kind: &str, id: &str) -> Result<EntityUid, String> {
     let kind = EntityTypeName::from_str(kind).map_err(|error| error.to_string())?;
     Ok(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
@@ -255,7 +301,7 @@ fn by_action(
         let uid = uid("Action", action.name())?;
         let groups: Vec<&EntityUid> = actions.ancestors(&uid).ok_or("the schema has no such action")?.collect();
         let holds = |named: &EntityUid| *named == uid || groups.contains(&named);
-        let mut policies = PolicySet::new();
+        let (mut policies, mut reads) = (PolicySet::new(), Reads::default());
         for policy in set.policies() {
             let applies = match policy.action_constraint() {
                 ActionConstraint::Any => true,
@@ -263,10 +309,11 @@ fn by_action(
                 ActionConstraint::Eq(named) => holds(&named),
             };
             if applies {
+                reads.add(policy)?;
                 policies.add(constants.take(policy)?).map_err(|error| error.to_string())?;
             }
         }
-        found.insert(*action, Asked { uid, policies });
+        found.insert(*action, Asked { uid, policies, reads });
     }
     Ok(found)
 }

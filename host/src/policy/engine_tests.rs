@@ -64,15 +64,66 @@ fn a_policy_that_fails_to_evaluate_denies() {
     // … and past the schema: Cedar alone skips the forbid that fails, and allows.
     let policies = Policies::shipped().unwrap();
     let role = executor(&policies);
-    let Asked { uid: action, policies: asked } = &policies.actions[&Action::ClaimTask];
+    let Asked { uid: action, policies: asked, .. } = &policies.actions[&Action::ClaimTask];
     let request =
         Request::new(role.uid.clone(), action.clone(), uid("Task", "any").unwrap(), Context::empty(), None).unwrap();
     let cedar = policies.authorizer.is_authorized(&request, asked, &role.entities);
     assert_eq!(cedar.decision(), CedarDecision::Allow);
-    let ours = policies.evaluate(&request, asked, &role.entities);
+    let ours = policies.answer(&request, asked, &role.entities);
     assert!(!ours.allowed, "{ours:?}");
     assert_eq!(ours.policies, ["prohibited.claim-outside-capability-set"]);
     assert!(!ours.errors.is_empty());
+}
+
+fn completion(task: &str, verified: bool) -> Question {
+    let text = |text: &str| Fact::Text(text.to_owned());
+    let task_facts = vec![
+        ("id", text(task)),
+        ("task_type", text("code")),
+        ("risk", Fact::Number(0)),
+        ("branch", text("feature/x")),
+        ("repository", text("")),
+        ("base", text("")),
+    ];
+    Question {
+        action: Action::CompleteTask,
+        subject: Subject { kind: "Task", id: task.to_owned() },
+        facts: vec![("task", Fact::Record(task_facts)), ("verified", Fact::Bool(verified))],
+        words: vec![],
+    }
+}
+
+#[test]
+fn what_does_not_depend_on_the_task_is_decided_once() {
+    let policies = Policies::shipped().unwrap();
+    let role = executor(&policies);
+    assert_eq!(policies.known(&role, &completion("1", true)), None);
+    assert!(policies.decide(&role, &completion("1", true)).allowed);
+    assert!(policies.known(&role, &completion("2", true)).unwrap().allowed, "any other task's");
+    assert_eq!(policies.known(&role, &completion("2", false)), None, "not without evidence");
+    assert!(!policies.decide(&role, &completion("2", false)).allowed);
+    assert!(!policies.known(&role, &completion("1", false)).unwrap().allowed);
+    let other = policies.role("executor", "executor", &["test".to_owned()]).unwrap();
+    assert_eq!(policies.known(&other, &completion("1", true)), None, "a role with other task types");
+    assert_eq!(policies.known(&policies.person("executor").unwrap(), &completion("1", true)), None);
+    let forgetful = Policies::shipped().unwrap().forgetful();
+    assert!(forgetful.decide(&role, &completion("1", true)).allowed);
+    assert_eq!(forgetful.known(&role, &completion("1", true)), None);
+}
+
+#[test]
+fn a_policy_about_one_task_is_asked_for_each() {
+    for condition in ["context.task.id == \"2\"", "resource == Task::\"2\""] {
+        let forbid = format!(
+            "@id(\"mine\") forbid (principal, action == Action::\"complete_task\", resource) when {{ {condition} }};"
+        );
+        let policies = load(&[("mine.cedar", &forbid)]).unwrap();
+        let role = executor(&policies);
+        assert!(policies.decide(&role, &completion("1", true)).allowed);
+        assert_eq!(policies.decide(&role, &completion("2", true)).policies, ["mine"], "{condition}");
+        assert!(policies.decide(&role, &completion("3", true)).allowed);
+        assert!(policies.known(&role, &completion("1", true)).unwrap().allowed);
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! The rules stand in `policies/`, in Cedar. This module turns a call into a question ([`Scope`]), asks ([`Policies`])
 //! and makes the authority to act ([`Granted`]) of a permission.
 //!
-//! Invariant: pure but for reading the policies' files at the start. No clock; the default is deny; only this module
+//! Invariant: pure but for reading the policies' files at the start and remembering answers. No clock; the default is deny; only this module
 //! makes a [`Granted`], and only for the action with exactly the arguments that were judged, or to take that very action back.
 
 pub mod action;
@@ -14,6 +14,7 @@ mod engine;
 mod fetch;
 mod granted;
 mod harm;
+mod known;
 mod outside;
 mod outward;
 mod paths;

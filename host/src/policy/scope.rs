@@ -93,8 +93,18 @@ pub(super) fn permitted(policies: &Policies, asker: &Asker, question: &Question)
 impl Scope<'_> {
     /// Whether the run may read a repository.
     pub fn read(&self, repository: &Repository) -> Result<Decision, Denied> {
+        permitted(&self.authority.policies, &self.authority.asker, &self.reading(repository))
+    }
+
+    /// The permission to read a repository, where it is known. Fit for a fiber's stack.
+    pub fn read_known(&self, repository: &Repository) -> Option<Decision> {
+        let known = self.authority.policies.known(&self.authority.asker, &self.reading(repository));
+        known.filter(|decision| decision.allowed)
+    }
+
+    fn reading(&self, repository: &Repository) -> Question {
         let outside = outside::read(&self.authority.manifest, repository);
-        self.ask(Action::ReadRepository, Subject::repository(repository), &outside, vec![], vec![])
+        self.question(Action::ReadRepository, Subject::repository(repository), &outside, vec![], vec![])
     }
 
     /// A branch begins at a commit of the base.
@@ -245,14 +255,26 @@ impl Scope<'_> {
         action: Action,
         subject: Subject,
         outside: &outside::Outside,
+        facts: Vec<(&'static str, Fact)>,
+        words: Vec<(&'static str, String)>,
+    ) -> Result<Decision, Denied> {
+        let question = self.question(action, subject, outside, facts, words);
+        permitted(&self.authority.policies, &self.authority.asker, &question)
+    }
+
+    /// Of any call: it stands in the scope of the task, and within the manifest or outside of it.
+    fn question(
+        &self,
+        action: Action,
+        subject: Subject,
+        outside: &outside::Outside,
         mut facts: Vec<(&'static str, Fact)>,
         mut words: Vec<(&'static str, String)>,
-    ) -> Result<Decision, Denied> {
+    ) -> Question {
         facts.push(("task", self.task_fact()));
         facts.push(("outside", outside.fact()));
         words.push(("outside", outside.remedy()));
-        let question = Question { action, subject, facts, words };
-        permitted(&self.authority.policies, &self.authority.asker, &question)
+        Question { action, subject, facts, words }
     }
 
     /// The second question: may what is permitted be done without a person? Its answer does not depend on the call.

@@ -54,6 +54,16 @@ impl Standing {
 }
 
 impl RunState {
+    fn scope(&self) -> Scope<'_> {
+        Scope {
+            authority: &self.authority,
+            task: self.task.id,
+            task_type: &self.task.task_type,
+            risk: &self.risk,
+            target: self.target.as_ref(),
+        }
+    }
+
     pub(super) fn standing(&self) -> Standing {
         Standing {
             authority: Arc::clone(&self.authority),
@@ -78,6 +88,10 @@ impl RunState {
     }
 
     pub(super) async fn may_read(&mut self, repository: &Repository) -> Result<Decision, Denied> {
+        // The most frequent question of all: what is known needs no other stack.
+        if let Some(known) = self.scope().read_known(repository) {
+            return Ok(known);
+        }
         let repository = repository.clone();
         self.judged(move |scope| scope.read(&repository)).await
     }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
-use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime::{Engine, Store, Trap, UpdateDeadline};
 
 use super::engine::Sandbox;
 use super::imports;
@@ -40,7 +41,7 @@ pub struct RunInput {
     pub own_commits: Vec<Sha>,
     /// Runs of workflows that calls of this task dispatched.
     pub own_runs: Vec<OwnRun>,
-    pub recorder: mpsc::Sender<Message>,
+    pub recorder: mpsc::Sender<Box<Message>>,
     /// Until when an effect on the world may begin. Past it the lease may be another host's.
     pub act_until: watch::Receiver<Instant>,
     pub mode: RunMode,
@@ -118,14 +119,27 @@ pub enum RunError {
 
 impl Sandbox {
     /// Runs the role once. Whatever the guest does, this returns within its wall time and a little.
-    pub async fn run(&self, role: &Arc<LoadedRole>, services: &Services, input: RunInput) -> Result<RunEnd, RunError> {
+    pub async fn run(
+        &self,
+        role: &Arc<LoadedRole>,
+        services: &Arc<Services>,
+        input: RunInput,
+    ) -> Result<RunEnd, RunError> {
         let limit_ms = role.manifest.limits.wall_ms;
         let wall = Duration::from_millis(limit_ms);
         let Some(guests) = self.guests() else {
             return Err(RunError::Host("the sandbox is shutting down".to_owned()));
         };
-        let store = self.new_store(role, services, input, Instant::now() + wall);
-        let run = guests.spawn(run_guest(Arc::clone(role), store));
+        let start = Start {
+            engine: self.engine.clone(),
+            role: Arc::clone(role),
+            services: Arc::clone(services),
+            outside: self.outside.clone(),
+            input,
+            deadline: Instant::now() + wall,
+        };
+        // All of it on one thread, so that no memory of a store is given back by another thread than took it.
+        let run = guests.spawn(async move { start.run().await });
         let abort = run.abort_handle();
         // Epochs end a guest that computes; this ends one that sleeps in a host call. Dropping the run, as a lost
         // lease does, ends it too.
@@ -136,13 +150,30 @@ impl Sandbox {
             Err(_) => Err(RunError::OutOfTime { limit_ms }),
         }
     }
+}
+
+/// What a run takes to its thread.
+struct Start {
+    engine: Engine,
+    role: Arc<LoadedRole>,
+    services: Arc<Services>,
+    outside: Handle,
+    input: RunInput,
+    deadline: Instant,
+}
+
+impl Start {
+    async fn run(self) -> Result<RunEnd, RunError> {
+        let role = Arc::clone(&self.role);
+        run_guest(&role, self.store()).await
+    }
 
     /// The only place where limits are set.
-    fn new_store(&self, role: &LoadedRole, services: &Services, input: RunInput, deadline: Instant) -> Store<RunState> {
-        let manifest = Arc::clone(&role.manifest);
+    fn store(self) -> Store<RunState> {
+        let Self { engine, role, services, outside, input, deadline } = self;
         let limits = &role.manifest.limits;
-        let state = RunState::new(manifest, role.component_sha256, services.clone(), self.outside.clone(), input);
-        let mut store = Store::new(&self.engine, state);
+        let state = RunState::new(Arc::clone(&role.manifest), role.component_sha256, services, outside, input);
+        let mut store = Store::new(&engine, state);
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(limits.call_kib as usize * 1024);
         store.set_epoch_deadline(1);
@@ -166,7 +197,7 @@ impl Drop for AbortOnDrop {
     }
 }
 
-async fn run_guest(role: Arc<LoadedRole>, mut store: Store<RunState>) -> Result<RunEnd, RunError> {
+async fn run_guest(role: &LoadedRole, mut store: Store<RunState>) -> Result<RunEnd, RunError> {
     let called = match role.pre.instantiate_async(&mut store).await {
         Ok(instance) => instance.call_run(&mut store).await,
         Err(error) => Err(error),

@@ -61,9 +61,9 @@ pub(super) struct RunState {
     pub(super) versions: Versions,
     /// What the newest denial stood on.
     pub(super) denied_by: Vec<String>,
-    pub(super) services: Services,
+    pub(super) services: Arc<Services>,
     pub(super) outside: Handle,
-    pub(super) recorder: mpsc::Sender<Message>,
+    pub(super) recorder: mpsc::Sender<Box<Message>>,
     pub(super) cursor: Cursor,
     /// What the calls of this attempt weigh so far, replayed ones included.
     pub(super) journal_bytes: usize,
@@ -89,7 +89,7 @@ impl RunState {
     pub(super) fn new(
         manifest: Arc<Manifest>,
         component: [u8; 32],
-        services: Services,
+        services: Arc<Services>,
         outside: Handle,
         input: RunInput,
     ) -> Self {
@@ -169,7 +169,7 @@ impl RunState {
 
     /// The recorder is gone only when the run is being given up.
     pub(super) async fn send(&mut self, message: Message) -> Result<(), RunError> {
-        self.recorder.send(message).await.map_err(|_| RunError::LeaseLost)
+        self.recorder.send(Box::new(message)).await.map_err(|_| RunError::LeaseLost)
     }
 }
 

@@ -108,8 +108,8 @@ pub(super) fn of_verdict(
 
 /// With the evidence as it is stored, and as people read it.
 pub(super) fn completed(verified: &Verified) -> (Ending, Cause) {
-    match serde_json::to_value(verified) {
-        Ok(evidence) => (Ending::Completed { evidence, text: evidence::text(verified) }, Cause::Completed),
+    match Ending::completed(verified, evidence::text(verified)) {
+        Ok(completed) => (completed, Cause::Completed),
         Err(error) => (Ending::Failed { reason: format!("evidence can not be stored: {error}") }, Cause::HostFailed),
     }
 }

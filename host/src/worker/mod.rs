@@ -4,6 +4,7 @@
 //! lost lease stops the run and writes nothing. One task's way is in [`run`].
 
 mod acceptance;
+mod claims;
 mod ending;
 mod leases;
 mod pace;
@@ -16,17 +17,20 @@ mod writer;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::crash::{self, Point};
-use crate::db::queue::{ClaimRequest, QueuePosition};
+use crate::db::Db;
+use crate::db::queue::{ClaimRequest, Places};
 use crate::db::wakeups::Wake;
-use crate::db::{Db, DbError};
 use crate::policy::Authority;
 use crate::sandbox::{LoadedRole, Sandbox, Services};
 use crate::task::{HostId, WorkerId};
+use claims::{Claimed, Queue};
 use leases::Stop;
 use pace::Pace;
 
@@ -37,8 +41,6 @@ pub use writer::Writer;
 const CLAIM_BATCH_MAX: usize = 128;
 /// How long released runs may take to say so. Where that is not enough the database is away, and their leases run out.
 const RELEASE_TIME_MAX: Duration = Duration::from_secs(10);
-/// Pause after a failed claim: the database is away.
-const CLAIM_RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// How a worker works.
 #[derive(Debug, Clone)]
@@ -60,7 +62,7 @@ pub struct WorkerSettings {
 pub struct Worker {
     pub db: Db,
     pub sandbox: Arc<Sandbox>,
-    pub services: Services,
+    pub services: Arc<Services>,
     pub role: Arc<LoadedRole>,
     /// The role under the host's policies.
     pub authority: Arc<Authority>,
@@ -91,29 +93,38 @@ impl Worker {
     pub async fn work(self: Arc<Self>, mut shutdown: watch::Receiver<bool>) {
         let slots = Arc::new(Slots { free: Semaphore::new(self.settings.concurrency), pace: Pace::new() });
         let beat = tokio::spawn(registry::beat(Arc::clone(&self)));
-        let (mut woken, mut position, mut tasks) = (self.wake.woken(), QueuePosition::default(), JoinSet::new());
+        let (mut woken, mut queue, mut tasks) = (self.wake.woken(), Queue::new(), JoinSet::new());
+        let mut claims = FuturesUnordered::new();
         info!(worker = %self.id, "worker is up");
         while !*shutdown.borrow() {
             while let Some(ended) = tasks.try_join_next() {
                 report(ended);
             }
-            let wanted = self.wanted(&slots, tasks.len());
-            let pause = match self.claim(wanted, &slots, &mut position, &mut tasks).await {
-                // There may be more.
-                Ok(claimed) if claimed > 0 && claimed == wanted => continue,
-                Ok(_) => self.settings.poll,
-                Err(error) => {
-                    warn!(worker = %self.id, %error, "claiming tasks failed; trying again");
-                    CLAIM_RETRY_PAUSE
-                }
-            };
+            let wanted = if queue.is_worth_a_claim() { self.wanted(&slots, tasks.len() + queue.coming()) } else { 0 };
+            if wanted > 0 {
+                let places = queue.begin(&self.request(wanted), wanted);
+                claims.push(self.claim(wanted, places));
+                continue;
+            }
             tokio::select! {
                 _ = shutdown.changed() => {}
-                _ = woken.changed(), if wanted > 0 => {}
-                Some(ended) = tasks.join_next() => report(ended),
-                () = tokio::time::sleep(pause) => {}
+                Some(claimed) = claims.next() => {
+                    queue.end(&self.request(claimed.wanted), &claimed);
+                    self.start(claimed, &slots, &mut tasks);
+                }
+                _ = woken.changed() => queue.look(),
+                Some(ended) = tasks.join_next() => {
+                    report(ended);
+                    queue.look();
+                }
+                () = tokio::time::sleep(queue.pause(self.settings.poll)) => queue.look(),
             }
         }
+        // What they claim would wait for its lease to run out.
+        while let Some(claimed) = claims.next().await {
+            self.start(claimed, &slots, &mut tasks);
+        }
+        drop(claims);
         self.drain(&mut tasks).await;
         beat.abort();
         registry::sign_off(&self).await;
@@ -126,17 +137,8 @@ impl Worker {
         if free < (ahead / 4).clamp(1, CLAIM_BATCH_MAX) { 0 } else { free }
     }
 
-    async fn claim(
-        self: &Arc<Self>,
-        wanted: usize,
-        slots: &Arc<Slots>,
-        position: &mut QueuePosition,
-        tasks: &mut JoinSet<()>,
-    ) -> Result<usize, DbError> {
-        if wanted == 0 {
-            return Ok(0);
-        }
-        let request = ClaimRequest {
+    fn request(&self, wanted: usize) -> ClaimRequest<'_> {
+        ClaimRequest {
             worker_id: &self.id,
             worker_type: &self.role.manifest.role.worker_type,
             task_types: &self.task_types,
@@ -146,23 +148,32 @@ impl Worker {
             component_sha256: &self.role.component_sha256,
             manifest_sha256: &self.role.manifest.sha256,
             versions_sha256: &self.versions_sha256,
-        };
+        }
+    }
+
+    async fn claim(&self, wanted: usize, places: Places) -> Claimed {
         let asked_at = Instant::now();
-        let claims = self.db.claim_tasks(&request, position).await?;
-        let count = claims.len();
-        if count > 0 {
+        let claims = self.db.claim_from(&self.request(wanted), places).await;
+        Claimed { wanted, asked_at, claims }
+    }
+
+    fn start(self: &Arc<Self>, claimed: Claimed, slots: &Arc<Slots>, tasks: &mut JoinSet<()>) {
+        let claims = match claimed.claims {
+            Ok(claims) => claims,
+            Err(error) => return warn!(worker = %self.id, %error, "claiming tasks failed; trying again"),
+        };
+        if !claims.is_empty() {
             crash::point(Point::Claimed);
         }
         for claim in claims {
             let (task, lease) = (claim.task.id, claim.lease);
-            let standing = self.held.add(&self.id, (task, lease), asked_at, self.settings.lease);
+            let standing = self.held.add(&self.id, (task, lease), claimed.asked_at, self.settings.lease);
             let (worker, slots) = (Arc::clone(self), Arc::clone(slots));
             tasks.spawn(async move {
                 worker.run_task(claim, standing, &slots).await;
                 worker.held.remove(task, lease);
             });
         }
-        Ok(count)
     }
 
     /// No new claims; what runs may finish within the grace time and is released after it.

@@ -61,7 +61,7 @@ impl Recorder {
     }
 
     /// Records until the run is over.
-    pub(super) async fn record(mut self, mut messages: mpsc::Receiver<Message>) -> Result<Left, NotDurable> {
+    pub(super) async fn record(mut self, mut messages: mpsc::Receiver<Box<Message>>) -> Result<Left, NotDurable> {
         loop {
             let next = if self.batch.is_empty() {
                 messages.recv().await
@@ -75,7 +75,7 @@ impl Recorder {
                 }
             };
             let Some(message) = next else { return Ok(Left { batch: self.batch, stored: self.stored }) };
-            self.accept(message).await?;
+            self.accept(*message).await?;
         }
     }
 

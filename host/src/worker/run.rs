@@ -50,7 +50,7 @@ impl Worker {
         };
         let (before, after) = ending::crash_points(&ending);
         crash::point(before);
-        let ended = self.writer.commit(Write::ending(key.clone(), batch, &ending, cause.name())).await;
+        let ended = self.writer.commit(Write::ending(key.clone(), batch, ending, cause.name())).await;
         crash::point(after);
         match ended {
             Ok(()) => debug!(task.id = %key.task, cause = cause.name(), "claim ended"),
@@ -89,7 +89,7 @@ impl Worker {
         key: &RunKey,
         task: &Arc<Task>,
         standing: &Standing,
-        recorder: mpsc::Sender<Message>,
+        recorder: mpsc::Sender<Box<Message>>,
     ) -> Result<RunInput, DbError> {
         let resumed = claim.run.resumed;
         let first = task.attempt == task::Attempt::FIRST && !resumed;

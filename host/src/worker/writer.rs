@@ -196,10 +196,9 @@ mod tests {
     async fn what_is_left_over_is_the_next_group() {
         let (sender, requests) = mpsc::channel(4);
         let waiting = Mutex::new(Waiting { requests, left: None });
-        let ending = Ending::Released { reason: String::new() };
         for request in [
             request(|key| Write::new(key, Batch::default())),
-            request(|key| Write::ending(key, Batch::default(), &ending, "Released")),
+            request(|key| Write::ending(key, Batch::default(), Ending::Released { reason: String::new() }, "Released")),
         ] {
             sender.send(request).await.unwrap();
         }

@@ -94,7 +94,8 @@ struct Sizes {
     parked: usize,
     /// Pending tasks that claims are measured at.
     claims: [usize; 3],
-    claims_seconds_max: u64,
+    /// Of one turn.
+    claims_seconds: u64,
 }
 
 impl Sizes {
@@ -112,7 +113,7 @@ impl Sizes {
                 runs: 1_000,
                 parked: 2_000,
                 claims: [1_000, 20_000, 100_000],
-                claims_seconds_max: 2,
+                claims_seconds: 2,
             }
         } else {
             Sizes {
@@ -127,7 +128,7 @@ impl Sizes {
                 runs: 10_000,
                 parked: 10_000,
                 claims: [1_000, 100_000, 1_000_000],
-                claims_seconds_max: 5,
+                claims_seconds: 5,
             }
         }
     }

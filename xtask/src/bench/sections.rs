@@ -135,10 +135,13 @@ fn sandbox(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
     asked["runs"] = json!(bench.sizes.runs);
     let found = bench.probe.run("sandbox", &asked)?;
     report.at_most("sandbox cost of a task, p50", of(&found, "/cost_us"), 40.0, " µs");
-    report.figure(
-        "  with a journalled read and its decision, p50",
-        format!("{:.1} µs", of(&found, "/cost_with_read_us")),
-    );
+    for (what, figure) in [
+        ("  with a journalled read and its decision, p50", "/cost_with_read_us"),
+        ("  alone on an idle host, from call to answer, p50", "/alone_us"),
+        ("  the same with a journalled read, p50", "/alone_with_read_us"),
+    ] {
+        report.figure(what, format!("{:.1} µs", of(&found, figure)));
+    }
     report.figure("host call", format!("{:.0} ns", of(&found, "/host_call_ns")));
     let (one, two) = (of(&found, "/runs_per_second_1_thread"), of(&found, "/runs_per_second_2_threads"));
     report.figure("runs with 1 guest thread", per_second(one));
@@ -154,11 +157,11 @@ fn parked(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
     let mut asked = in_process(bench);
     asked["instances"] = json!(bench.sizes.parked);
     let found = bench.probe.run("parked", &asked)?;
-    let each = of(&found, "/resident_bytes") / of(&found, "/instances");
-    report.figure(
-        &format!("memory of a parked instance, of {}", bench.sizes.parked),
-        format!("{:.1} KiB", each / 1024.0),
-    );
+    let each = |pointer| of(&found, pointer) / of(&found, "/instances");
+    let kib = |pointer| format!("{:.1} KiB", each(pointer) / 1024.0);
+    report.figure(&format!("memory of a parked instance, of {}", bench.sizes.parked), kib("/bytes"));
+    report.figure("  counting pages that they share for each", kib("/resident_bytes"));
+    let each = each("/bytes");
     report.at_most("  10,000 of them", each * PARKED_INSTANCES / MIB, 600.0, " MiB");
     report.detail("parked", found);
     Ok(())
@@ -189,10 +192,9 @@ fn claim_costs(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
         },
     ];
     let mut first: Option<f64> = None;
-    for backlog in &backlogs {
-        let found = claims::measure(bench, backlog)?;
+    for (backlog, found) in backlogs.iter().zip(claims::measure(bench, &backlogs)?) {
         let what = format!("claim at {}", backlog.name);
-        report.figure(&format!("{what}, each task"), format!("{:.0} µs", found.task_us));
+        report.figure(&format!("{what}, each task"), format!("{:.0} µs ({} claims)", found.task_us, found.count));
         report.figure(
             "  finding and locking it",
             format!("{:.1} µs, {:.1} pages", found.search_us, found.search_buffers),

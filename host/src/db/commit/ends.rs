@@ -14,28 +14,28 @@ use time::OffsetDateTime;
 
 /// Ends, column by column.
 #[derive(Default)]
-struct Columns {
+struct Columns<'a> {
     tasks: Vec<Uuid>,
     leases: Vec<i64>,
     statuses: Vec<TaskStatus>,
-    evidence: Vec<Option<String>>,
-    texts: Vec<Option<String>>,
-    reasons: Vec<Option<String>>,
+    evidence: Vec<Option<&'a str>>,
+    texts: Vec<Option<&'a str>>,
+    reasons: Vec<Option<&'a str>>,
     wake_at: Vec<Option<OffsetDateTime>>,
     /// Pause before the next attempt, seconds; none: the attempt is over, or goes on.
     retry_after: Vec<Option<f64>>,
 }
 
-impl Columns {
-    fn push(&mut self, key: &RunKey, ending: &Ending) {
+impl<'a> Columns<'a> {
+    fn push(&mut self, key: &RunKey, ending: &'a Ending) {
         let (mut evidence, mut text, mut reason, mut wake_at, mut retry_after) = (None, None, None, None, None);
         match ending {
             Ending::Completed { evidence: verified, text: people } => {
-                (evidence, text) = (Some(verified.to_string()), Some(people.clone()));
+                (evidence, text) = (Some(verified.get()), Some(people.as_str()));
             }
-            Ending::Failed { reason: why } | Ending::DeadLetter { reason: why } => reason = Some(why.clone()),
+            Ending::Failed { reason: why } | Ending::DeadLetter { reason: why } => reason = Some(why.as_str()),
             Ending::Retry { reason: why, after } => {
-                (reason, retry_after) = (Some(why.clone()), Some(after.as_secs_f64()));
+                (reason, retry_after) = (Some(why.as_str()), Some(after.as_secs_f64()));
             }
             Ending::Suspended { wake_at: at, reason: _ } | Ending::WaitingGoal { wake_at: at, ended: _ } => {
                 wake_at = Some(*at);
@@ -126,9 +126,9 @@ pub(super) async fn set_states(connection: &mut PgConnection, writes: &[&Write])
         &tasks,
         &leases,
         statuses as Vec<TaskStatus>,
-        &evidence as &[Option<String>],
-        &texts as &[Option<String>],
-        &reasons as &[Option<String>],
+        &evidence as &[Option<&str>],
+        &texts as &[Option<&str>],
+        &reasons as &[Option<&str>],
         &wake_at as &[Option<OffsetDateTime>],
         &retry_after as &[Option<f64>],
     )
@@ -145,8 +145,8 @@ pub(super) async fn end_attempts(connection: &mut PgConnection, writes: &[&Write
         if !matches!(ending, Ending::Completed { .. }) {
             tasks.push(key.task.0);
             attempts.push(key.attempt.0);
-            causes.push((*cause).to_owned());
-            reasons.push(ending.failure().map(str::to_owned));
+            causes.push(*cause);
+            reasons.push(ending.failure());
         }
     }
     if tasks.is_empty() {
@@ -158,8 +158,8 @@ pub(super) async fn end_attempts(connection: &mut PgConnection, writes: &[&Write
            where r.task_id = e.task_id and r.attempt = e.attempt"#,
         &tasks,
         &attempts,
-        &causes,
-        &reasons as &[Option<String>],
+        &causes as &[&str],
+        &reasons as &[Option<&str>],
     )
     .execute(connection)
     .await?;
@@ -215,11 +215,10 @@ async fn wait(connection: &mut PgConnection, key: &RunKey, ending: &Ending) -> R
 pub(super) async fn events(connection: &mut PgConnection, writes: &[&Write]) -> Result<Vec<Event>, DbError> {
     let mut events = Vec::new();
     for (key, end) in ends(writes) {
-        let mut moved = end.ending.event(key, end.cause);
-        if let Ending::WaitingApproval { .. } = end.ending {
-            moved = moved.at(status(connection, key).await?);
-        }
-        events.push(moved);
+        // Whether it waits depends on whether it was decided meanwhile.
+        let waits = matches!(end.ending, Ending::WaitingApproval { .. });
+        let status = if waits { status(connection, key).await? } else { end.ending.status() };
+        events.push(end.ending.event(key, end.cause, status));
     }
     Ok(events)
 }

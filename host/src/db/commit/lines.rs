@@ -1,11 +1,12 @@
 //! The execution log's part of a group commit: the host's lines about calls, what the role said, and how the claim ended.
 
-use serde_json::Value;
+use std::borrow::Cow;
+
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::Write;
+use super::{End, Write};
 use crate::db::DbError;
 use crate::db::journal::RunKey;
 use crate::journal::LogLine;
@@ -13,50 +14,50 @@ use crate::task::LogLevel;
 
 /// Lines, column by column.
 #[derive(Default)]
-struct Columns {
+struct Columns<'a> {
     tasks: Vec<Uuid>,
-    workers: Vec<String>,
+    workers: Vec<&'a str>,
     attempts: Vec<i32>,
     levels: Vec<LogLevel>,
-    actions: Vec<String>,
-    messages: Vec<String>,
+    actions: Vec<&'a str>,
+    messages: Vec<Cow<'a, str>>,
     errors: Vec<Option<String>>,
     /// None: the transaction's.
     times: Vec<Option<OffsetDateTime>>,
 }
 
-impl Columns {
-    fn push(&mut self, key: &RunKey, line: &LogLine) {
-        self.row(key, line.level, line.action, line.message.clone(), None, Some(line.at));
+impl<'a> Columns<'a> {
+    fn said(&mut self, key: &'a RunKey, line: &'a LogLine) {
+        self.of(key);
+        self.levels.push(line.level);
+        self.actions.push(line.action);
+        self.messages.push((&line.message).into());
+        self.errors.push(None);
+        self.times.push(Some(line.at));
     }
 
-    fn row(
-        &mut self,
-        key: &RunKey,
-        level: LogLevel,
-        action: &str,
-        message: String,
-        error: Option<&Value>,
-        at: Option<OffsetDateTime>,
-    ) {
+    fn ended(&mut self, key: &'a RunKey, End { ending, cause }: &'a End) {
+        self.of(key);
+        self.levels.push(ending.level());
+        self.actions.push(ending.action());
+        self.messages.push(ending.message());
+        self.errors.push(ending.error_data(cause).map(|error| error.to_string()));
+        self.times.push(None);
+    }
+
+    fn of(&mut self, key: &'a RunKey) {
         self.tasks.push(key.task.0);
-        self.workers.push(key.worker.0.clone());
+        self.workers.push(&key.worker.0);
         self.attempts.push(key.attempt.0);
-        self.levels.push(level);
-        self.actions.push(action.to_owned());
-        self.messages.push(message);
-        self.errors.push(error.map(Value::to_string));
-        self.times.push(at);
     }
 }
 
 pub(super) async fn write(connection: &mut PgConnection, writes: &[&Write]) -> Result<(), DbError> {
     let mut columns = Columns::default();
     for Write { key, batch, end } in writes {
-        batch.calls.iter().chain(&batch.lines).for_each(|line| columns.push(key, line));
+        batch.calls.iter().chain(&batch.lines).for_each(|line| columns.said(key, line));
         if let Some(end) = end {
-            let error = end.ending.error_data(end.cause);
-            columns.row(key, end.ending.level(), end.ending.action(), end.ending.message(), error.as_ref(), None);
+            columns.ended(key, end);
         }
     }
     if columns.tasks.is_empty() {
@@ -72,11 +73,11 @@ pub(super) async fn write(connection: &mut PgConnection, writes: &[&Write]) -> R
                with ordinality as line (task_id, worker_id, attempt, level, action, message, error_data, at, number)
            order by line.number"#,
         &tasks,
-        &workers,
+        &workers as &[&str],
         &attempts,
         levels as Vec<LogLevel>,
-        &actions,
-        &messages,
+        &actions as &[&str],
+        &messages as &[Cow<'_, str>],
         &errors as &[Option<String>],
         &times as &[Option<OffsetDateTime>],
     )

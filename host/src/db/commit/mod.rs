@@ -7,6 +7,7 @@ mod ends;
 mod lines;
 mod steps;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use sqlx::{PgConnection, Postgres, Transaction};
@@ -50,7 +51,7 @@ impl Write {
         Self { key, batch, end: None }
     }
 
-    pub fn ending(key: RunKey, batch: Batch, ending: &Ending, cause: &'static str) -> Self {
+    pub fn ending(key: RunKey, batch: Batch, ending: Ending, cause: &'static str) -> Self {
         Self { key, batch, end: Some(End { ending: ending.storable(), cause }) }
     }
 
@@ -68,7 +69,7 @@ impl Write {
         });
         let lines = self.batch.lines.iter().chain(&self.batch.calls).map(|line| line.message.len());
         let end = match &self.end {
-            Some(End { ending: Ending::Completed { evidence, text }, .. }) => journal::weight(evidence) + text.len(),
+            Some(End { ending: Ending::Completed { evidence, text }, .. }) => evidence.get().len() + text.len(),
             Some(_) | None => 0,
         };
         steps.sum::<usize>() + lines.sum::<usize>() + end
@@ -105,7 +106,7 @@ impl Db {
         ends::set_states(&mut transaction, &held).await?;
         ends::end_attempts(&mut transaction, &held).await?;
         ends::wait_for_goals(&mut transaction, &held).await?;
-        let mut events: Vec<Event> = held.iter().flat_map(|write| write.batch.events(&write.key)).collect();
+        let mut events: Vec<Cow<'_, Event>> = held.iter().flat_map(|write| write.batch.events(&write.key)).collect();
         // A claim's end closes what was open, and what it waits for may have been decided meanwhile.
         let touched: Vec<Uuid> = held
             .iter()
@@ -113,12 +114,12 @@ impl Db {
             .map(|write| write.key.task.0)
             .collect();
         if !touched.is_empty() {
-            events.extend(approvals::changed(&mut transaction, &touched).await?);
+            events.extend(approvals::changed(&mut transaction, &touched).await?.into_iter().map(Cow::Owned));
         }
-        events.extend(ends::events(&mut transaction, &held).await?);
+        events.extend(ends::events(&mut transaction, &held).await?.into_iter().map(Cow::Owned));
         let put_back = |write: &&Write| write.end.as_ref().is_some_and(|end| end.ending.puts_back());
         let claimable = !freed.is_empty() || held.iter().any(put_back);
-        events.extend(freed);
+        events.extend(freed.into_iter().map(Cow::Owned));
         if held.iter().any(|write| write.end.is_some()) {
             crash::point(Point::EndingUncommitted);
         }

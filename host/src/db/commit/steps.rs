@@ -11,14 +11,14 @@ use crate::journal::Effect;
 
 /// Steps, column by column.
 #[derive(Default)]
-struct Columns {
+struct Columns<'a> {
     tasks: Vec<Uuid>,
     attempts: Vec<i32>,
     positions: Vec<i32>,
-    interfaces: Vec<String>,
-    functions: Vec<String>,
+    interfaces: Vec<&'a str>,
+    functions: Vec<&'a str>,
     effects: Vec<Effect>,
-    digests: Vec<Vec<u8>>,
+    digests: Vec<&'a [u8]>,
     arguments: Vec<String>,
     results: Vec<Option<String>>,
     leases: Vec<i64>,
@@ -26,16 +26,16 @@ struct Columns {
     done_at: Vec<Option<OffsetDateTime>>,
 }
 
-impl Columns {
-    fn push(&mut self, key: &RunKey, StepRow { step, arguments }: &StepRow) {
+impl<'a> Columns<'a> {
+    fn push(&mut self, key: &RunKey, StepRow { step, arguments }: &'a StepRow) {
         let outcome = step.outcome.as_ref();
         self.tasks.push(key.task.0);
         self.attempts.push(key.attempt.0);
         self.positions.push(i32::try_from(step.position).unwrap_or(i32::MAX));
-        self.interfaces.push(step.interface.clone());
-        self.functions.push(step.function.clone());
+        self.interfaces.push(&step.interface);
+        self.functions.push(&step.function);
         self.effects.push(step.effect);
-        self.digests.push(step.digest.to_vec());
+        self.digests.push(&step.digest);
         self.arguments.push(arguments.to_string());
         self.results.push(outcome.map(|outcome| outcome.result.to_string()));
         self.leases.push(key.lease.0);
@@ -90,10 +90,10 @@ pub(super) async fn write(connection: &mut PgConnection, writes: &[&Write]) -> R
         &tasks,
         &attempts,
         &positions,
-        &interfaces,
-        &functions,
+        &interfaces as &[&str],
+        &functions as &[&str],
         effects as Vec<Effect>,
-        &digests,
+        &digests as &[&[u8]],
         &arguments,
         &results as &[Option<String>],
         &leases,

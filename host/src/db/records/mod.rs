@@ -15,6 +15,8 @@ mod reports;
 mod tasks;
 mod workers;
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -138,9 +140,8 @@ async fn store(
     batch.steps.push(row);
     let write = Write::new(key.clone(), batch);
     write_batches(&mut tx, &[&write]).await?;
-    let mut all = write.batch.events(key);
-    all.extend(events);
-    tx.commit(all).await?;
+    let events = events.into_iter().map(Cow::Owned);
+    tx.commit(write.batch.events(key).chain(events).collect()).await?;
     Ok(changed)
 }
 

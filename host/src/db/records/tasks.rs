@@ -197,10 +197,10 @@ async fn create(
         })
         .collect();
     let origin = Origin { creator: &creator, actor: &key.worker.0, goal };
-    let (statuses, events) = create_in(tx, &admitted, origin, db.approval_rules().lifetime).await?;
+    let (created, events) = create_in(tx, &admitted, origin, db.approval_rules().lifetime).await?;
     let made: Vec<TaskMade> =
         tasks.iter().map(|task| TaskMade { key: task.key.clone(), id: task.id.to_string() }).collect();
-    Ok(Applied { value: json!(made), events, frees: statuses.contains(&TaskStatus::Pending) })
+    Ok(Applied { value: json!(made), events, frees: created.iter().any(|task| task.status == TaskStatus::Pending) })
 }
 
 /// How many tasks the calls of this attempt have made.

@@ -197,7 +197,7 @@ async fn insert(
     fire: &[OffsetDateTime],
     approval_lifetime: std::time::Duration,
 ) -> Result<(bool, Vec<Event>), DbError> {
-    let (statuses, events) = create_in(tx, tasks, Origin::of(&row.created_by), approval_lifetime).await?;
+    let (created, events) = create_in(tx, tasks, Origin::of(&row.created_by), approval_lifetime).await?;
     for (task, at) in tasks.iter().zip(fire) {
         let entry = LogEntry {
             task_id: Some(task.id),
@@ -211,7 +211,7 @@ async fn insert(
         };
         append(tx, &entry).await?;
     }
-    Ok((statuses.contains(&TaskStatus::Pending), events))
+    Ok((created.iter().any(|task| task.status == TaskStatus::Pending), events))
 }
 
 /// Moves the schedule on, and commits.

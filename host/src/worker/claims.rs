@@ -1,0 +1,147 @@
+//! When a worker looks into the queue, and where.
+
+use std::time::{Duration, Instant};
+
+use crate::db::DbError;
+use crate::db::queue::{Claim, ClaimRequest, Places, QueuePosition};
+
+/// Claims under way at once, where there is much to claim: one reads the queue while the other is committed.
+const UNDER_WAY_MAX: usize = 2;
+/// Pause after a failed claim: the database is away.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// What came of a claim.
+#[derive(Debug)]
+pub(super) struct Claimed {
+    pub(super) wanted: usize,
+    pub(super) asked_at: Instant,
+    pub(super) claims: Result<Vec<Claim>, DbError>,
+}
+
+/// The queue as a worker sees it.
+#[derive(Debug)]
+pub(super) struct Queue {
+    position: QueuePosition,
+    /// There may be something that nobody has looked for.
+    look: bool,
+    /// The newest claim found all that it wanted.
+    is_long: bool,
+    failed: bool,
+    /// Tasks that the claims under way may bring.
+    coming: usize,
+    under_way: usize,
+}
+
+impl Queue {
+    pub(super) fn new() -> Self {
+        Self { position: QueuePosition::default(), look: true, is_long: false, failed: false, coming: 0, under_way: 0 }
+    }
+
+    /// There may be something to claim.
+    pub(super) fn look(&mut self) {
+        self.look = true;
+    }
+
+    pub(super) fn coming(&self) -> usize {
+        self.coming
+    }
+
+    /// Whether to claim now, if there is room for it. Beside another claim only where there is enough for both.
+    pub(super) fn is_worth_a_claim(&self) -> bool {
+        if self.under_way == 0 { self.look } else { self.is_long && self.under_way < UNDER_WAY_MAX }
+    }
+
+    /// A claim begins.
+    pub(super) fn begin(&mut self, request: &ClaimRequest<'_>, wanted: usize) -> Places {
+        self.look = false;
+        self.coming += wanted;
+        self.under_way += 1;
+        self.position.places(request)
+    }
+
+    /// A claim has ended.
+    pub(super) fn end(&mut self, request: &ClaimRequest<'_>, claimed: &Claimed) {
+        self.coming = self.coming.saturating_sub(claimed.wanted);
+        self.under_way = self.under_way.saturating_sub(1);
+        self.failed = claimed.claims.is_err();
+        self.is_long = claimed.claims.as_ref().is_ok_and(|claims| claims.len() == claimed.wanted);
+        self.look |= self.is_long;
+        if let Ok(claims) = &claimed.claims {
+            self.position.found(request, claims);
+        }
+    }
+
+    /// How long to wait until something happens, before looking all the same.
+    pub(super) fn pause(&self, poll: Duration) -> Duration {
+        if self.failed { RETRY_PAUSE } else { poll }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::WorkerId;
+
+    const WANTED: usize = 3;
+
+    /// Begins a claim; what ends it is given how it ended: how many it found, or that it failed.
+    fn begin(queue: &mut Queue) -> impl FnOnce(&mut Queue, Option<usize>) + use<> {
+        with_request(|request| drop(queue.begin(request, WANTED)));
+        |queue, found| {
+            let claims = match found {
+                Some(count) => Ok((0..count).map(|_| Claim::example()).collect()),
+                None => Err(DbError::Unavailable("away".to_owned())),
+            };
+            let claimed = Claimed { wanted: WANTED, asked_at: Instant::now(), claims };
+            with_request(|request| queue.end(request, &claimed));
+        }
+    }
+
+    fn with_request<T>(ask: impl FnOnce(&ClaimRequest<'_>) -> T) -> T {
+        ask(&ClaimRequest {
+            worker_id: &WorkerId("W".to_owned()),
+            worker_type: "w",
+            task_types: &["code".to_owned()],
+            lease: Duration::from_secs(60),
+            tasks_max: u32::try_from(WANTED).unwrap(),
+            role: "w",
+            component_sha256: &[0; 32],
+            manifest_sha256: &[0; 32],
+            versions_sha256: &[0; 32],
+        })
+    }
+
+    #[test]
+    fn a_second_claim_begins_where_the_queue_is_long() {
+        let mut queue = Queue::new();
+        assert!(queue.is_worth_a_claim(), "nobody has looked yet");
+        let first = begin(&mut queue);
+        assert!(!queue.is_worth_a_claim(), "nobody knows whether there is more");
+        first(&mut queue, Some(WANTED));
+        assert!(queue.is_worth_a_claim());
+        let second = begin(&mut queue);
+        assert!(queue.is_worth_a_claim(), "beside the other");
+        let third = begin(&mut queue);
+        assert_eq!(queue.coming(), 2 * WANTED);
+        assert!(!queue.is_worth_a_claim(), "two are enough");
+        second(&mut queue, Some(WANTED - 1));
+        assert!(!queue.is_worth_a_claim(), "the queue has an end");
+        third(&mut queue, Some(0));
+        assert_eq!(queue.coming(), 0);
+        assert!(!queue.is_worth_a_claim());
+        queue.look();
+        assert!(queue.is_worth_a_claim(), "something happened");
+    }
+
+    #[test]
+    fn after_a_failure_the_database_has_a_moment() {
+        let (mut queue, poll) = (Queue::new(), Duration::from_millis(10));
+        assert_eq!(queue.pause(poll), poll);
+        begin(&mut queue)(&mut queue, None);
+        assert!(!queue.is_worth_a_claim());
+        assert_eq!(queue.pause(poll), RETRY_PAUSE);
+        queue.look();
+        begin(&mut queue)(&mut queue, Some(0));
+        assert_eq!(queue.pause(poll), poll);
+    }
+}

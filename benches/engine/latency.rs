@@ -26,18 +26,39 @@ pub(super) async fn measure(asked: &Value) -> Value {
     let samples = number(asked, "samples");
     let mut floor = Floor::new(text(asked, "database"), &pool).await;
     let host = Host::new(asked);
-    let (mut runs, mut floors) = (Vec::with_capacity(samples), Vec::with_capacity(samples));
+    let (mut runs, mut inserted, mut floors) = (Vec::new(), Vec::new(), Vec::new());
     for sample in 0..WARM_UP_SAMPLES + samples {
         tokio::time::sleep(PAUSE).await;
         let took = floor.sample().await;
         tokio::time::sleep(PAUSE).await;
         let ran = host.sample(&pool).await;
+        tokio::time::sleep(PAUSE).await;
+        let by_hand = insert(&mut floor.creator, &pool).await;
         if sample >= WARM_UP_SAMPLES {
             floors.push(took);
             runs.push(ran);
+            inserted.push(by_hand);
         }
     }
-    json!({ "samples": samples, "create_to_run_ms": in_ms(&mut runs), "floor_ms": in_ms(&mut floors) })
+    json!({
+        "samples": samples, "create_to_run_ms": in_ms(&mut runs), "insert_to_run_ms": in_ms(&mut inserted),
+        "floor_ms": in_ms(&mut floors),
+    })
+}
+
+/// A task that is written by hand, as the floor's is: one statement inserts the row and notifies.
+async fn insert(connection: &mut PgConnection, pool: &PgPool) -> Duration {
+    let began = OffsetDateTime::now_utc();
+    let task: Uuid = sqlx::query_scalar(
+        r#"with task as (
+            insert into governance_tasks (title, task_type, payload)
+            values ('latency', 'verification', '{ "log": true }') returning id
+        ) select id from task, lateral (select pg_notify('juggernaut_wake', '')) as woken"#,
+    )
+    .fetch_one(connection)
+    .await
+    .expect("a task");
+    (first_line(pool, task).await - began).unsigned_abs()
 }
 
 struct Host {

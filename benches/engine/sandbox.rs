@@ -15,8 +15,6 @@ use super::{number, text};
 /// Runs at once where threads are compared.
 const TOGETHER: usize = 16;
 const GUESTS_MAX: u32 = 64;
-/// Runs whose cost is one sample: what the kernel counts for a thread is coarser than a single run.
-const SAMPLE_RUNS: usize = 100;
 /// Runs that are not counted.
 const WARM_UP_RUNS: usize = 200;
 /// Host calls of one run.
@@ -33,8 +31,8 @@ pub(super) async fn measure(asked: &Value) -> Value {
     let stage = |threads| Stage::new(role, cache, threads, GUESTS_MAX, None);
     let (one, two) = (Arc::new(stage(1)), Arc::new(stage(2)));
     let nothing = json!({ "reads": 0 });
-    let cost = quantile(&mut costs(&one, &nothing, runs).await, 0.5);
-    let cost_with_read = quantile(&mut costs(&one, &json!({}), runs).await, 0.5);
+    let cost = quantile(&mut on_guest_thread(&one, &nothing, runs).await, 0.5);
+    let cost_with_read = quantile(&mut on_guest_thread(&one, &json!({}), runs).await, 0.5);
     let alone = quantile(&mut each(&two, &nothing, runs).await, 0.5);
     let alone_with_read = quantile(&mut each(&two, &json!({}), runs).await, 0.5);
     let calls = json!({ "reads": 0, "calls": CALLS });
@@ -65,31 +63,11 @@ fn runs_f64(runs: usize) -> f64 {
     runs as f64
 }
 
-/// What a run takes of the guests' thread where one follows the other, as in a host that has work: the thread's own time,
-/// which nothing else on the machine adds to. Each sample is the mean of a few runs.
-async fn costs(stage: &Arc<Stage>, payload: &Value, runs: usize) -> Vec<Duration> {
-    together(stage, payload, WARM_UP_RUNS).await;
-    let mut costs = Vec::new();
-    for _ in 0..runs.div_ceil(SAMPLE_RUNS) {
-        let before = guest_threads_time();
-        together(stage, payload, SAMPLE_RUNS).await;
-        costs.push((guest_threads_time() - before) / u32::try_from(SAMPLE_RUNS).expect("a few"));
-    }
-    costs
-}
-
-/// How long this process's guest threads have run so far, by the kernel's count.
-fn guest_threads_time() -> Duration {
-    let threads = std::fs::read_dir("/proc/self/task").expect("Linux").map(|thread| thread.expect("a thread").path());
-    let guests = threads.filter(|thread| {
-        // A thread that ended meanwhile is none of ours.
-        std::fs::read_to_string(thread.join("comm")).is_ok_and(|name| name.trim_end() == "guest")
-    });
-    let nanos = guests.map(|thread| {
-        let times = std::fs::read_to_string(thread.join("schedstat")).expect("schedstat");
-        times.split(' ').next().and_then(|ran| ran.parse::<u64>().ok()).expect("nanoseconds")
-    });
-    Duration::from_nanos(nanos.sum())
+/// What a run takes of the guests' thread: one follows the other, and whoever waits for them waits on that same thread, so
+/// that no other has to be woken.
+async fn on_guest_thread(stage: &Arc<Stage>, payload: &Value, runs: usize) -> Vec<Duration> {
+    let (there, payload) = (Arc::clone(stage), payload.clone());
+    stage.guest_threads().spawn(async move { each(&there, &payload, runs).await }).await.expect("the runs")
 }
 
 /// One after the other, each waited for by another thread: on a machine with nothing else to do.

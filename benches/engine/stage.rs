@@ -13,6 +13,7 @@ use juggernaut::sandbox::{
 use juggernaut::secrets::Scanner;
 use juggernaut::task::{Attempt, EvidenceKind, Priority, Risk, Task, TaskId};
 use serde_json::Value;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 /// As many as the worker's recorder lets wait.
@@ -53,6 +54,10 @@ impl Stage {
             alerts: mpsc::channel(1).0,
         };
         Self { sandbox, role, authority: Arc::new(authority), services: Arc::new(services) }
+    }
+
+    pub(super) fn guest_threads(&self) -> &Handle {
+        self.sandbox.guest_threads().expect("a sandbox that is not being dropped")
     }
 
     /// A run of its own task; its recorder is the caller's.

@@ -12,18 +12,20 @@ use crate::db::Db;
 use crate::db::wakeups::Wake;
 use crate::task::HostId;
 
-/// Signals that come closer than this are one message.
-const TOGETHER: Duration = Duration::from_millis(5);
+/// Signals that come closer than this are one message. Workers of this host are woken at once, and what they claim meanwhile
+/// needs nobody else.
+const TOGETHER: Duration = Duration::from_millis(3);
 /// Pause before the connection is made again.
 const AGAIN: Duration = Duration::from_secs(2);
 
 /// Tells idle workers of other hosts that there may be something to claim.
 pub(super) async fn tell(db: Db, host: HostId, mut told: watch::Receiver<()>) {
     while told.changed().await.is_ok() {
+        tokio::time::sleep(TOGETHER).await;
+        told.mark_unchanged();
         if let Err(error) = db.wake_other_hosts(host).await {
             warn!(%error, "other hosts could not be woken; they find out when they look");
         }
-        tokio::time::sleep(TOGETHER).await;
     }
 }
 

@@ -81,6 +81,11 @@ impl Sandbox {
     pub(super) fn guests(&self) -> Option<&Runtime> {
         self.guests.as_ref()
     }
+
+    /// The threads that guests run on, for who measures what a run takes there. None while it is being dropped.
+    pub fn guest_threads(&self) -> Option<&Handle> {
+        self.guests.as_ref().map(Runtime::handle)
+    }
 }
 
 impl Drop for Sandbox {

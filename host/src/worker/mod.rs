@@ -120,12 +120,13 @@ impl Worker {
                 () = tokio::time::sleep(queue.pause(self.settings.poll)) => queue.look(),
             }
         }
+        let until = Instant::now() + self.settings.grace;
         // What they claim would wait for its lease to run out.
-        while let Some(claimed) = claims.next().await {
+        while let Ok(Some(claimed)) = tokio::time::timeout_at(until.into(), claims.next()).await {
             self.start(claimed, &slots, &mut tasks);
         }
         drop(claims);
-        self.drain(&mut tasks).await;
+        self.drain(&mut tasks, until).await;
         beat.abort();
         registry::sign_off(&self).await;
     }
@@ -176,10 +177,10 @@ impl Worker {
         }
     }
 
-    /// No new claims; what runs may finish within the grace time and is released after it.
-    async fn drain(&self, tasks: &mut JoinSet<()>) {
+    /// No new claims; what runs may finish until the grace time is over, and is released then.
+    async fn drain(&self, tasks: &mut JoinSet<()>, until: Instant) {
         info!(worker = %self.id, running = tasks.len(), "worker is draining");
-        let finished = tokio::time::timeout(self.settings.grace, async {
+        let finished = tokio::time::timeout_at(until.into(), async {
             while let Some(ended) = tasks.join_next().await {
                 report(ended);
             }

@@ -84,14 +84,25 @@ pub struct QueuePosition {
     reached: HashMap<Place, (OffsetDateTime, Uuid)>,
     /// None: the next claim looks at the queue from its beginning.
     from_start_at: Option<Instant>,
+    /// How often it has begun anew. What a claim from before that found is no place to go on from.
+    restarts: u64,
     /// The type that was served last, by priority. A claim of one task is one turn: without this the oldest type would
     /// have them all.
     served_last: HashMap<Priority, String>,
 }
 
+/// How a claim began to look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Beginning {
+    restarts: u64,
+    /// At the beginning of the queue, so that nothing stands before it.
+    pub from_start: bool,
+}
+
 /// Where a claim begins to look, column by column.
 #[derive(Debug, Default)]
 pub struct Places {
+    pub beginning: Beginning,
     types: Vec<String>,
     addressees: Vec<String>,
     priorities: Vec<Priority>,
@@ -106,11 +117,13 @@ impl QueuePosition {
     pub fn places(&mut self, request: &ClaimRequest<'_>) -> Places {
         if self.from_start_at.is_none_or(|at| at.elapsed() > FROM_THE_START_EVERY) {
             self.reached.clear();
+            self.restarts += 1;
             self.from_start_at = Some(Instant::now());
         }
         let mut addressees = vec!["", request.worker_type, &request.worker_id.0];
         addressees.dedup();
-        let mut places = Places::default();
+        let beginning = Beginning { restarts: self.restarts, from_start: self.reached.is_empty() };
+        let mut places = Places { beginning, ..Places::default() };
         for (name, addressee, priority) in request.task_types.iter().flat_map(|name| {
             addressees.iter().flat_map(move |addressee| Priority::ALL.iter().map(move |it| (name, *addressee, *it)))
         }) {
@@ -150,8 +163,9 @@ impl QueuePosition {
     }
 
     /// What a claim found, for those that begin after it.
-    pub fn found(&mut self, request: &ClaimRequest<'_>, claims: &[Claim]) {
-        for Claim { task, place: ClaimedAt { addressee, created_at }, .. } in claims {
+    pub fn found(&mut self, request: &ClaimRequest<'_>, beginning: Beginning, claims: &[Claim]) {
+        let goes_on = if beginning.restarts == self.restarts { claims } else { &[] };
+        for Claim { task, place: ClaimedAt { addressee, created_at }, .. } in goes_on {
             let at = (*created_at, task.id.0);
             let place = (task.task_type.clone(), addressee.clone(), task.priority);
             let reached = self.reached.entry(place).or_insert(at);
@@ -160,8 +174,13 @@ impl QueuePosition {
         self.serve(request.task_types, claims.iter().map(|claim| &claim.task));
         if claims.len() < request.tasks_max as usize {
             // There may be more before this position.
-            self.from_start_at = None;
+            self.restart();
         }
+    }
+
+    /// The next claim looks from the beginning.
+    pub fn restart(&mut self) {
+        self.from_start_at = None;
     }
 }
 
@@ -173,14 +192,16 @@ impl Db {
         request: &ClaimRequest<'_>,
         position: &mut QueuePosition,
     ) -> Result<Vec<Claim>, DbError> {
-        let claims = self.claim_from(request, position.places(request)).await?;
-        position.found(request, &claims);
+        let places = position.places(request);
+        let beginning = places.beginning;
+        let claims = self.claim_from(request, places).await?;
+        position.found(request, beginning, &claims);
         Ok(claims)
     }
 
     /// The same for who keeps the position itself.
     pub async fn claim_from(&self, request: &ClaimRequest<'_>, places: Places) -> Result<Vec<Claim>, DbError> {
-        let Places { types, addressees, priorities, created_at, ids, ranks } = places;
+        let Places { beginning: _, types, addressees, priorities, created_at, ids, ranks } = places;
         let mut tx = self.begin_engine().await?;
         let rows = sqlx::query_file!(
             "src/db/claim.sql",
@@ -294,15 +315,24 @@ fn columns(held: &[(TaskId, Lease)]) -> (Vec<Uuid>, Vec<i64>) {
     held.iter().map(|(task, lease)| (task.0, lease.0)).unzip()
 }
 
+impl Claim {
+    /// Whether they stood in one run of the queue: one type, one addressee, one priority.
+    pub fn are_of_one_place(claims: &[Self]) -> bool {
+        let place =
+            |claim: &'_ Self| (claim.task.priority, claim.task.task_type.clone(), claim.place.addressee.clone());
+        claims.windows(2).all(|pair| matches!(pair, [one, next] if place(one) == place(next)))
+    }
+}
+
 #[cfg(test)]
 impl Claim {
     /// Of some task.
-    pub(crate) fn example() -> Self {
+    pub(crate) fn example(task_type: &str) -> Self {
         let task = Task {
             id: TaskId::generate(),
             title: "t".to_owned(),
             description: String::new(),
-            task_type: "code".to_owned(),
+            task_type: task_type.to_owned(),
             evidence_kind: EvidenceKind::MergedPullRequest,
             priority: Priority::Medium,
             risk: Risk::Low,

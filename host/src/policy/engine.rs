@@ -211,15 +211,15 @@ impl Policies {
     /// Evaluates all policies, if the answer is not known already. Whatever goes wrong is a denial, and so is a call on a
     /// fiber's stack: Cedar measures how much is left of the thread's own.
     pub fn decide(&self, asker: &Asker, question: &Question) -> Decision {
-        let Some(asked) = self.actions.get(&question.action) else {
+        let Some(rules) = self.actions.get(&question.action) else {
             return failed("there is no such action".to_owned());
         };
-        let key = asked.reads.key(&asker.digest, question);
+        let key = rules.reads.key(&asker.digest, question);
         if let Some(decision) = self.known.get(&key) {
-            debug_assert_eq!(decision, self.evaluate(asker, asked, question), "what is known of {question:?}");
+            debug_assert_eq!(decision, self.evaluate(asker, rules, question), "what is known of {question:?}");
             return decision;
         }
-        let decision = self.evaluate(asker, asked, question);
+        let decision = self.evaluate(asker, rules, question);
         self.known.keep(key, &decision);
         decision
     }
@@ -229,9 +229,9 @@ impl Policies {
         self.known.get(&self.actions.get(&question.action)?.reads.key(&asker.digest, question))
     }
 
-    fn evaluate(&self, asker: &Asker, asked: &Asked, question: &Question) -> Decision {
-        match self.request(asker, &asked.uid, question) {
-            Ok(request) => self.answer(&request, &asked.policies, &asker.entities),
+    fn evaluate(&self, asker: &Asker, rules: &Asked, question: &Question) -> Decision {
+        match self.request(asker, &rules.uid, question) {
+            Ok(request) => self.answer(&request, &rules.policies, &asker.entities),
             Err(problem) => failed(problem),
         }
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::db::DbError;
-use crate::db::queue::{Claim, ClaimRequest, Places, QueuePosition};
+use crate::db::queue::{Beginning, Claim, ClaimRequest, Places, QueuePosition};
 
 /// Claims under way at once, where there is much to claim: one reads the queue while the other is committed.
 const UNDER_WAY_MAX: usize = 2;
@@ -14,6 +14,7 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Claimed {
     pub(super) wanted: usize,
+    pub(super) beginning: Beginning,
     pub(super) asked_at: Instant,
     pub(super) claims: Result<Vec<Claim>, DbError>,
 }
@@ -24,7 +25,8 @@ pub(super) struct Queue {
     position: QueuePosition,
     /// There may be something that nobody has looked for.
     look: bool,
-    /// The newest claim found all that it wanted.
+    /// The newest claim found all that it wanted, in one place. A claim locks as much as it wants in every place, so that one
+    /// beside it would go past what the first gives up again: to tasks of less priority, where there are several.
     is_long: bool,
     failed: bool,
     /// Tasks that the claims under way may bring.
@@ -54,6 +56,7 @@ impl Queue {
     /// A claim begins.
     pub(super) fn begin(&mut self, request: &ClaimRequest<'_>, wanted: usize) -> Places {
         self.look = false;
+        self.failed = false;
         self.coming += wanted;
         self.under_way += 1;
         self.position.places(request)
@@ -63,12 +66,17 @@ impl Queue {
     pub(super) fn end(&mut self, request: &ClaimRequest<'_>, claimed: &Claimed) {
         self.coming = self.coming.saturating_sub(claimed.wanted);
         self.under_way = self.under_way.saturating_sub(1);
-        self.failed = claimed.claims.is_err();
-        self.is_long = claimed.claims.as_ref().is_ok_and(|claims| claims.len() == claimed.wanted);
-        self.look |= self.is_long;
-        if let Ok(claims) = &claimed.claims {
-            self.position.found(request, claims);
-        }
+        let Ok(claims) = &claimed.claims else {
+            // What it would have taken stands before what others found.
+            self.position.restart();
+            (self.failed, self.is_long) = (true, false);
+            return;
+        };
+        self.position.found(request, claimed.beginning, claims);
+        let is_full = claims.len() == claimed.wanted;
+        self.is_long = is_full && Claim::are_of_one_place(claims);
+        // There may be more, or something before the place where it began.
+        self.look |= is_full || !claimed.beginning.from_start;
     }
 
     /// How long to wait until something happens, before looking all the same.
@@ -84,15 +92,15 @@ mod tests {
 
     const WANTED: usize = 3;
 
-    /// Begins a claim; what ends it is given how it ended: how many it found, or that it failed.
-    fn begin(queue: &mut Queue) -> impl FnOnce(&mut Queue, Option<usize>) + use<> {
-        with_request(|request| drop(queue.begin(request, WANTED)));
-        |queue, found| {
+    /// Begins a claim; what ends it is given how it ended: the types of what it found, or that it failed.
+    fn begin(queue: &mut Queue) -> impl FnOnce(&mut Queue, Option<&[&str]>) + use<> {
+        let beginning = with_request(|request| queue.begin(request, WANTED).beginning);
+        move |queue, found| {
             let claims = match found {
-                Some(count) => Ok((0..count).map(|_| Claim::example()).collect()),
+                Some(types) => Ok(types.iter().map(|task_type| Claim::example(task_type)).collect()),
                 None => Err(DbError::Unavailable("away".to_owned())),
             };
-            let claimed = Claimed { wanted: WANTED, asked_at: Instant::now(), claims };
+            let claimed = Claimed { wanted: WANTED, beginning, asked_at: Instant::now(), claims };
             with_request(|request| queue.end(request, &claimed));
         }
     }
@@ -101,8 +109,8 @@ mod tests {
         ask(&ClaimRequest {
             worker_id: &WorkerId("W".to_owned()),
             worker_type: "w",
-            task_types: &["code".to_owned()],
-            lease: Duration::from_secs(60),
+            task_types: &["code".to_owned(), "test".to_owned()],
+            lease: Duration::from_mins(1),
             tasks_max: u32::try_from(WANTED).unwrap(),
             role: "w",
             component_sha256: &[0; 32],
@@ -117,20 +125,42 @@ mod tests {
         assert!(queue.is_worth_a_claim(), "nobody has looked yet");
         let first = begin(&mut queue);
         assert!(!queue.is_worth_a_claim(), "nobody knows whether there is more");
-        first(&mut queue, Some(WANTED));
+        first(&mut queue, Some(&["code"; WANTED]));
         assert!(queue.is_worth_a_claim());
         let second = begin(&mut queue);
         assert!(queue.is_worth_a_claim(), "beside the other");
         let third = begin(&mut queue);
         assert_eq!(queue.coming(), 2 * WANTED);
         assert!(!queue.is_worth_a_claim(), "two are enough");
-        second(&mut queue, Some(WANTED - 1));
+        second(&mut queue, Some(&["code"]));
         assert!(!queue.is_worth_a_claim(), "the queue has an end");
-        third(&mut queue, Some(0));
+        third(&mut queue, Some(&[]));
         assert_eq!(queue.coming(), 0);
-        assert!(!queue.is_worth_a_claim());
+        assert!(queue.is_worth_a_claim(), "something may have been put back before the place where they began");
+        begin(&mut queue)(&mut queue, Some(&[]));
+        assert!(!queue.is_worth_a_claim(), "nothing is there");
         queue.look();
         assert!(queue.is_worth_a_claim(), "something happened");
+    }
+
+    #[test]
+    fn claims_from_several_places_come_one_after_the_other() {
+        let mut queue = Queue::new();
+        begin(&mut queue)(&mut queue, Some(&["code", "code", "test"]));
+        assert!(queue.is_worth_a_claim());
+        let _under_way = begin(&mut queue);
+        assert!(!queue.is_worth_a_claim(), "it would go past what the first has locked and does not take");
+    }
+
+    #[test]
+    fn a_failure_is_not_forgotten_for_the_claim_beside_it() {
+        let mut queue = Queue::new();
+        begin(&mut queue)(&mut queue, Some(&["code"; WANTED]));
+        let (one, other) = (begin(&mut queue), begin(&mut queue));
+        one(&mut queue, None);
+        other(&mut queue, Some(&[]));
+        assert_eq!(queue.pause(Duration::from_mins(1)), RETRY_PAUSE);
+        assert!(with_request(|request| queue.begin(request, WANTED).beginning.from_start), "what failed stands before");
     }
 
     #[test]
@@ -141,7 +171,7 @@ mod tests {
         assert!(!queue.is_worth_a_claim());
         assert_eq!(queue.pause(poll), RETRY_PAUSE);
         queue.look();
-        begin(&mut queue)(&mut queue, Some(0));
+        begin(&mut queue)(&mut queue, Some(&[]));
         assert_eq!(queue.pause(poll), poll);
     }
 }

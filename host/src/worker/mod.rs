@@ -99,6 +99,7 @@ impl Worker {
         while !*shutdown.borrow() {
             while let Some(ended) = tasks.try_join_next() {
                 report(ended);
+                queue.look();
             }
             let wanted = if queue.is_worth_a_claim() { self.wanted(&slots, tasks.len() + queue.coming()) } else { 0 };
             if wanted > 0 {
@@ -121,8 +122,9 @@ impl Worker {
             }
         }
         let until = Instant::now() + self.settings.grace;
-        // What they claim would wait for its lease to run out.
-        while let Ok(Some(claimed)) = tokio::time::timeout_at(until.into(), claims.next()).await {
+        // What they claim would wait for its lease to run out; it is released at once where there is no time left.
+        let claimed_until = until.max(Instant::now() + RELEASE_TIME_MAX);
+        while let Ok(Some(claimed)) = tokio::time::timeout_at(claimed_until.into(), claims.next()).await {
             self.start(claimed, &slots, &mut tasks);
         }
         drop(claims);
@@ -153,9 +155,9 @@ impl Worker {
     }
 
     async fn claim(&self, wanted: usize, places: Places) -> Claimed {
-        let asked_at = Instant::now();
+        let (asked_at, beginning) = (Instant::now(), places.beginning);
         let claims = self.db.claim_from(&self.request(wanted), places).await;
-        Claimed { wanted, asked_at, claims }
+        Claimed { wanted, beginning, asked_at, claims }
     }
 
     fn start(self: &Arc<Self>, claimed: Claimed, slots: &Arc<Slots>, tasks: &mut JoinSet<()>) {

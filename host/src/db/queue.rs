@@ -82,9 +82,11 @@ type Place = (String, String, Priority);
 #[derive(Debug, Default)]
 pub struct QueuePosition {
     reached: HashMap<Place, (OffsetDateTime, Uuid)>,
-    /// None: the next claim looks at the queue from its beginning.
+    /// When a claim last looked at the queue from its beginning; none: the next one does.
     from_start_at: Option<Instant>,
-    /// How often it has begun anew. What a claim from before that found is no place to go on from.
+    /// One that does is under way. The others go on where they stood meanwhile: its way may be long.
+    starting: bool,
+    /// How often that has been done. What a claim from before it found is no place to go on from.
     restarts: u64,
     /// The type that was served last, by priority. A claim of one task is one turn: without this the oldest type would
     /// have them all.
@@ -115,21 +117,20 @@ pub struct Places {
 impl QueuePosition {
     /// Where the next claim looks. Another may be under way: they do not wait for each other, and find different tasks.
     pub fn places(&mut self, request: &ClaimRequest<'_>) -> Places {
-        if self.from_start_at.is_none_or(|at| at.elapsed() > FROM_THE_START_EVERY) {
-            self.reached.clear();
-            self.restarts += 1;
-            self.from_start_at = Some(Instant::now());
-        }
+        let is_due = self.from_start_at.is_none_or(|at| at.elapsed() > FROM_THE_START_EVERY);
+        let from_start = is_due && !self.starting;
+        self.starting |= from_start;
         let mut addressees = vec!["", request.worker_type, &request.worker_id.0];
         addressees.dedup();
-        let beginning = Beginning { restarts: self.restarts, from_start: self.reached.is_empty() };
+        let beginning = Beginning { restarts: self.restarts, from_start };
         let mut places = Places { beginning, ..Places::default() };
         for (name, addressee, priority) in request.task_types.iter().flat_map(|name| {
             addressees.iter().flat_map(move |addressee| Priority::ALL.iter().map(move |it| (name, *addressee, *it)))
         }) {
             places.ranks.push(self.rank(request.task_types, name, priority));
             let place = (name.clone(), addressee.to_owned(), priority);
-            let (created_at, id) = self.reached.get(&place).copied().unwrap_or((BEGINNING, Uuid::nil()));
+            let reached = self.reached.get(&place).filter(|_| !from_start);
+            let (created_at, id) = reached.copied().unwrap_or((BEGINNING, Uuid::nil()));
             places.types.push(place.0);
             places.addressees.push(place.1);
             places.priorities.push(priority);
@@ -165,6 +166,12 @@ impl QueuePosition {
     /// What a claim found, for those that begin after it.
     pub fn found(&mut self, request: &ClaimRequest<'_>, beginning: Beginning, claims: &[Claim]) {
         let goes_on = if beginning.restarts == self.restarts { claims } else { &[] };
+        if beginning.from_start {
+            self.reached.clear();
+            self.restarts += 1;
+            self.starting = false;
+            self.from_start_at = Some(Instant::now());
+        }
         for Claim { task, place: ClaimedAt { addressee, created_at }, .. } in goes_on {
             let at = (*created_at, task.id.0);
             let place = (task.task_type.clone(), addressee.clone(), task.priority);
@@ -178,8 +185,14 @@ impl QueuePosition {
         }
     }
 
+    /// A claim failed: what it would have taken stands before what others found.
+    pub fn failed(&mut self, beginning: Beginning) {
+        self.starting &= !beginning.from_start;
+        self.restart();
+    }
+
     /// The next claim looks from the beginning.
-    pub fn restart(&mut self) {
+    fn restart(&mut self) {
         self.from_start_at = None;
     }
 }
@@ -194,9 +207,12 @@ impl Db {
     ) -> Result<Vec<Claim>, DbError> {
         let places = position.places(request);
         let beginning = places.beginning;
-        let claims = self.claim_from(request, places).await?;
-        position.found(request, beginning, &claims);
-        Ok(claims)
+        let claimed = self.claim_from(request, places).await;
+        match &claimed {
+            Ok(claims) => position.found(request, beginning, claims),
+            Err(_) => position.failed(beginning),
+        }
+        claimed
     }
 
     /// The same for who keeps the position itself.

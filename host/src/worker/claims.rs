@@ -67,8 +67,7 @@ impl Queue {
         self.coming = self.coming.saturating_sub(claimed.wanted);
         self.under_way = self.under_way.saturating_sub(1);
         let Ok(claims) = &claimed.claims else {
-            // What it would have taken stands before what others found.
-            self.position.restart();
+            self.position.failed(claimed.beginning);
             (self.failed, self.is_long) = (true, false);
             return;
         };
@@ -161,6 +160,19 @@ mod tests {
         other(&mut queue, Some(&[]));
         assert_eq!(queue.pause(Duration::from_mins(1)), RETRY_PAUSE);
         assert!(with_request(|request| queue.begin(request, WANTED).beginning.from_start), "what failed stands before");
+    }
+
+    #[test]
+    fn beside_a_claim_from_the_beginning_the_other_goes_on() {
+        let mut queue = Queue::new();
+        let from_start = |queue: &mut Queue| with_request(|request| queue.begin(request, WANTED).beginning.from_start);
+        begin(&mut queue)(&mut queue, Some(&["code"; WANTED]));
+        assert!(!from_start(&mut queue), "it has just been there");
+        let mut queue = Queue::new();
+        let first = begin(&mut queue);
+        assert!(!from_start(&mut queue), "one is on that way");
+        first(&mut queue, None);
+        assert!(from_start(&mut queue), "it did not come to its end");
     }
 
     #[test]

@@ -334,9 +334,12 @@ fn columns(held: &[(TaskId, Lease)]) -> (Vec<Uuid>, Vec<i64>) {
 impl Claim {
     /// Whether they stood in one run of the queue: one type, one addressee, one priority.
     pub fn are_of_one_place(claims: &[Self]) -> bool {
-        let place =
-            |claim: &'_ Self| (claim.task.priority, claim.task.task_type.clone(), claim.place.addressee.clone());
-        claims.windows(2).all(|pair| matches!(pair, [one, next] if place(one) == place(next)))
+        let Some(first) = claims.first().map(Self::stood_at) else { return true };
+        claims.iter().all(|claim| claim.stood_at() == first)
+    }
+
+    fn stood_at(&self) -> (&str, &str, Priority) {
+        (&self.task.task_type, &self.place.addressee, self.task.priority)
     }
 }
 

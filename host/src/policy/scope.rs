@@ -14,7 +14,7 @@ use super::sql::Looker;
 use super::{BranchFacts, Denied, Granted, MergeFacts, Needed, Ruling, outside, paths};
 use crate::manifest::Manifest;
 use crate::repo::{Branch, Repository};
-use crate::task::{Risk, Target, TaskId};
+use crate::task::{Risk, Target, Task, TaskId};
 
 /// A role under a set of policies: what does not depend on the call.
 #[derive(Debug, Clone)]
@@ -47,6 +47,11 @@ impl Authority {
     /// Why a person has to approve an action of this risk, if so.
     fn attended(&self, action: Action, risk: &Assessment) -> Option<Needed> {
         self.attended.get(&(action, risk.level)).map(|denied| needed(denied, risk))
+    }
+
+    /// The authority of a run of this task. `risk` and `target` are as they are at this moment.
+    pub fn over<'a>(&'a self, task: &'a Task, risk: &'a Assessment, target: Option<&'a Target>) -> Scope<'a> {
+        Scope { authority: self, task: task.id, task_type: &task.task_type, risk, target }
     }
 
     /// Whether the role may claim tasks of a type. Does not depend on the task, so it is asked once for each type.

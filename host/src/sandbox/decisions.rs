@@ -43,25 +43,13 @@ pub(super) struct Standing {
 
 impl Standing {
     pub(super) fn scope(&self) -> Scope<'_> {
-        Scope {
-            authority: &self.authority,
-            task: self.task.id,
-            task_type: &self.task.task_type,
-            risk: &self.risk,
-            target: self.target.as_ref(),
-        }
+        self.authority.over(&self.task, &self.risk, self.target.as_ref())
     }
 }
 
 impl RunState {
     fn scope(&self) -> Scope<'_> {
-        Scope {
-            authority: &self.authority,
-            task: self.task.id,
-            task_type: &self.task.task_type,
-            risk: &self.risk,
-            target: self.target.as_ref(),
-        }
+        self.authority.over(&self.task, &self.risk, self.target.as_ref())
     }
 
     pub(super) fn standing(&self) -> Standing {

@@ -8,9 +8,9 @@ use crate::db::decisions::decision;
 use crate::db::journal::{RunKey, StepRow};
 use crate::evidence::{self, Accepted, CriterionVerdict, Refusal, Verified, World};
 use crate::journal::{self, Effect, Step};
-use crate::policy::{Assessment, Decision, Denied, Scope};
+use crate::policy::{Assessment, Decision, Denied};
 use crate::repo::Repository;
-use crate::task::{Attempt, Claim, Target, Task};
+use crate::task::{Attempt, Claim, Task};
 use crate::verification::{Gathered, gather};
 
 /// A journal that is judged where it is.
@@ -117,17 +117,11 @@ fn is_small(world: &World) -> bool {
 
 fn may_complete(worker: &Worker, task: &Task, verified: bool) -> Result<Decision, Denied> {
     let (target, risk) = (task.target(), Assessment::new(task.risk, task.risk_reasons.clone()));
-    let scope = scope(worker, task, &risk, target.as_ref());
-    scope.complete(verified)
+    worker.authority.over(task, &risk, target.as_ref()).complete(verified)
 }
 
 fn may_read(worker: &Worker, task: &Task, repository: &Repository) -> Result<(), Denied> {
     let target = task.target();
     let risk = Assessment::new(task.risk, task.risk_reasons.clone());
-    let scope = scope(worker, task, &risk, target.as_ref());
-    scope.read(repository).map(drop)
-}
-
-fn scope<'a>(worker: &'a Worker, task: &'a Task, risk: &'a Assessment, target: Option<&'a Target>) -> Scope<'a> {
-    Scope { authority: &worker.authority, task: task.id, task_type: &task.task_type, risk, target }
+    worker.authority.over(task, &risk, target.as_ref()).read(repository).map(drop)
 }

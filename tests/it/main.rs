@@ -13,6 +13,7 @@ mod approval_races;
 mod approvals;
 mod audit;
 mod bulk;
+mod claims_together;
 mod cli;
 mod code_task;
 mod crash;

@@ -35,18 +35,26 @@ pub(crate) async fn claim_on(
 ) -> Vec<Claim> {
     let (worker_id, worker_type) = (WorkerId(worker.to_owned()), worker.split('-').next().unwrap().to_lowercase());
     let task_types: Vec<_> = types.iter().map(|it| (*it).to_owned()).collect();
-    let request = ClaimRequest {
-        worker_id: &worker_id,
-        worker_type: &worker_type,
-        task_types: &task_types,
+    let request = request((&worker_id, &worker_type), &task_types, tasks_max);
+    db.claim_tasks(&request, position).await.unwrap()
+}
+
+pub(crate) fn request<'a>(
+    (worker_id, worker_type): (&'a WorkerId, &'a str),
+    task_types: &'a [String],
+    tasks_max: u32,
+) -> ClaimRequest<'a> {
+    ClaimRequest {
+        worker_id,
+        worker_type,
+        task_types,
         lease: LEASE,
         tasks_max,
         role: "executor",
         component_sha256: &[0; 32],
         manifest_sha256: &[0; 32],
         versions_sha256: &[0; 32],
-    };
-    db.claim_tasks(&request, position).await.unwrap()
+    }
 }
 
 /// The one task that can be claimed.

@@ -1,0 +1,41 @@
+//! Two claims of one worker under way at once.
+
+use std::collections::HashSet;
+
+use juggernaut::db::queue::{Claim, QueuePosition};
+use juggernaut::task::{TaskId, WorkerId};
+
+use crate::queue::{execute, request};
+use crate::support::Database;
+
+const TASKS: usize = 30;
+const EACH: u32 = 10;
+
+/// Both begin at the head of the queue or where the worker stood, and find different tasks; nothing is left behind.
+#[tokio::test]
+async fn they_find_different_tasks_and_leave_none() {
+    let database = Database::create().await;
+    let (pool, db) = (database.pool(), database.db());
+    let load = format!(
+        "insert into governance_tasks (title, task_type, created_at)
+         select 't', 'code', now() - (1000 - n) * interval '1 s' from generate_series(1, {TASKS}) as n"
+    );
+    execute(pool, &load).await;
+    let (worker, types) = (WorkerId("EXECUTOR".to_owned()), ["code".to_owned()]);
+    let request = request((&worker, "executor"), &types, EACH);
+    let mut position = QueuePosition::default();
+    let (one, other) = (position.places(&request), position.places(&request));
+    let (first, second) = (one.beginning, other.beginning);
+    assert!(first.from_start && !second.from_start, "one at a time goes to the head of the queue");
+    let (one, other) = tokio::join!(db.claim_from(&request, one), db.claim_from(&request, other));
+    let (one, other) = (one.unwrap(), other.unwrap());
+    let ids = |claims: &[Claim]| claims.iter().map(|claim| claim.task.id).collect::<HashSet<TaskId>>();
+    assert_eq!((one.len(), other.len()), (EACH as usize, EACH as usize));
+    assert!(ids(&one).is_disjoint(&ids(&other)));
+    // In whatever order they end.
+    position.found(&request, second, &other);
+    position.found(&request, first, &one);
+    let last = db.claim_tasks(&request, &mut position).await.unwrap();
+    let all: HashSet<TaskId> = [ids(&one), ids(&other), ids(&last)].into_iter().flatten().collect();
+    assert_eq!(all.len(), TASKS, "each task once, and none is left");
+}

@@ -65,6 +65,7 @@ mod send_web;
 mod smoke;
 mod spec_sql;
 mod spec_states;
+mod stale_statistics;
 mod stopping;
 mod sweeper;
 mod tampering;

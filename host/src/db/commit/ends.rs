@@ -9,6 +9,7 @@ use crate::audit::{Event, EventKind};
 use crate::db::DbError;
 use crate::db::journal::RunKey;
 use crate::db::outcomes::Ending;
+use crate::db::queue::CLAIMED;
 use crate::task::{TaskId, TaskStatus};
 use time::OffsetDateTime;
 
@@ -122,7 +123,7 @@ pub(super) async fn set_states(connection: &mut PgConnection, writes: &[&Write])
            from unnest($1::uuid[], $2::bigint[], $3::task_status[], $4::text[], $5::text[], $6::text[],
                        $7::timestamptz[], $8::double precision[])
                as e (id, lease, status, evidence, text, reason, wake_at, retry_after)
-           where t.id = e.id and t.lease = e.lease and t.status = 'in_progress'"#,
+           where t.id = e.id and t.lease = e.lease and t.status = $9"#,
         &tasks,
         &leases,
         statuses as Vec<TaskStatus>,
@@ -131,6 +132,7 @@ pub(super) async fn set_states(connection: &mut PgConnection, writes: &[&Write])
         &reasons as &[Option<&str>],
         &wake_at as &[Option<OffsetDateTime>],
         &retry_after as &[Option<f64>],
+        CLAIMED as TaskStatus,
     )
     .execute(connection)
     .await?;

@@ -15,11 +15,12 @@ use uuid::Uuid;
 
 use super::journal::{Batch, RunKey};
 use super::outcomes::Ending;
+use super::queue::CLAIMED;
 use super::{Db, DbError, alerts, approvals};
 use crate::audit::Event;
 use crate::crash::{self, Point};
 use crate::journal::{self, Raised};
-use crate::task::Risk;
+use crate::task::{Risk, TaskStatus};
 
 /// What one run has to have written, and how its claim ends with it.
 #[derive(Debug, Clone)]
@@ -165,10 +166,11 @@ async fn hold_all<'a>(
     let standing = sqlx::query_scalar!(
         r#"select t.id from governance_tasks as t
            join unnest($1::uuid[], $2::bigint[]) as held (id, lease) on held.id = t.id and held.lease = t.lease
-           where t.status = 'in_progress' and t.id = any ($1::uuid[])
+           where t.status = $3
            order by t.id for no key update of t"#,
         &ids,
         &leases,
+        CLAIMED as TaskStatus,
     )
     .fetch_all(connection)
     .await?;

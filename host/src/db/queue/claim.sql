@@ -42,8 +42,9 @@ claimed as (
         started_at = now(),
         lease = t.lease + 1,
         lease_expires_at = now() + make_interval(secs => $8)
-    -- As an array, so that no estimate of how many they are makes the planner read the whole table.
-    where t.id = any (array(select id from wanted)) and t.status = 'pending'
+    -- As an array, so that no estimate of how many they are makes the planner read the whole table. That they are pending
+    -- was seen when they were locked; said again here, an index of all pending tasks could be read instead.
+    where t.id = any (array(select id from wanted))
     returning t.*
 ),
 -- The claim uses the approval up.
@@ -52,11 +53,12 @@ started as (
     set state = 'consumed', consumed_at = now(), attempt = c.attempt
     from claimed as c
     where a.task_id = c.id and a.kind = 'start' and a.state = 'approved'
+        and a.task_id = any (array(select id from claimed))
     returning a.id, a.task_id, a.attempt, a.action, a.decided_by
 ),
 -- An attempt that has run before, as it was before this statement.
 before as (
-    select r.task_id, r.component_sha256, r.manifest_sha256
+    select r.task_id, r.component_sha256, r.manifest_sha256, r.started_at, r.log_lines
     from claimed as c
     join task_runs as r on r.task_id = c.id and r.attempt = c.attempt
     where r.task_id = any (array(select id from claimed))
@@ -68,7 +70,6 @@ runs as (
     on conflict (task_id, attempt) do update set worker_id = excluded.worker_id, role = excluded.role,
         component_sha256 = excluded.component_sha256, manifest_sha256 = excluded.manifest_sha256,
         ended_at = null, end_cause = null, end_reason = null
-    returning task_id, started_at, log_lines
 ),
 logged as (
     insert into execution_logs (task_id, worker_id, attempt, action, level, message, metadata)
@@ -109,12 +110,11 @@ select
     c.lease as "lease!",
     c.created_at as "created_at!",
     c.requested_worker,
-    r.started_at as "run_started_at!",
-    r.log_lines as "log_lines!",
+    coalesce(b.started_at, now()) as "run_started_at!",
+    coalesce(b.log_lines, 0) as "log_lines!",
     b.task_id is not null as "resumed!",
     exists (select from started) as "consumed!"
 from claimed as c
 join task_types as k on k.name = c.task_type
-join runs as r on r.task_id = c.id
 left join before as b on b.task_id = c.id
 order by c.priority, c.created_at, c.id

@@ -3,12 +3,13 @@
 //! Invariant: a claim is one short transaction; each write of a run names the lease that it was claimed with, and
 //! zero rows mean that the lease is lost.
 
-use std::collections::{HashMap, HashSet};
-use std::time::{Duration, Instant};
+mod position;
+
+use std::collections::HashSet;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use time::OffsetDateTime;
-use time::macros::datetime;
 use uuid::Uuid;
 
 use super::{Db, DbError, approvals};
@@ -17,13 +18,12 @@ use crate::task::{
     Attempt, Criterion, EvidenceKind, GoalId, Lease, Priority, Risk, Task, TaskId, TaskStatus, WorkerId,
 };
 
-/// How often a worker that claims from a long queue looks at it from its beginning. In between it goes on where it
-/// stood: what it claimed stays in the index as dead entries until the next vacuum, and each claim would walk past all
-/// of them. A task that is put back, and is older, waits this much longer.
-const FROM_THE_START_EVERY: Duration = Duration::from_millis(250);
+pub use position::{Beginning, Places, QueuePosition};
 
-/// Before any task.
-const BEGINNING: OffsetDateTime = datetime!(-4000-01-01 0:00 UTC);
+/// Where tasks are looked up by their ids, their status is compared with this as a parameter: were it written in the
+/// statement, the planner could read an index of all tasks in progress instead, and would where its statistics are from a
+/// time without any. Such an index holds the dead entries of all claims since the last vacuum, and the join is quadratic.
+pub(super) const CLAIMED: TaskStatus = TaskStatus::InProgress;
 
 /// Who claims, and what.
 #[derive(Debug, Clone)]
@@ -75,128 +75,6 @@ pub struct Renewed {
     pub extended: HashSet<TaskId>,
 }
 
-/// One run of entries of the queue's index: a type, whom the tasks are meant for (empty: anybody), a priority.
-type Place = (String, String, Priority);
-
-/// How far a worker has come in the queue.
-#[derive(Debug, Default)]
-pub struct QueuePosition {
-    reached: HashMap<Place, (OffsetDateTime, Uuid)>,
-    /// When a claim last looked at the queue from its beginning; none: the next one does.
-    from_start_at: Option<Instant>,
-    /// One that does is under way. The others go on where they stood meanwhile: its way may be long.
-    starting: bool,
-    /// How often that has been done. What a claim from before it found is no place to go on from.
-    restarts: u64,
-    /// The type that was served last, by priority. A claim of one task is one turn: without this the oldest type would
-    /// have them all.
-    served_last: HashMap<Priority, String>,
-}
-
-/// How a claim began to look.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Beginning {
-    restarts: u64,
-    /// At the beginning of the queue, so that nothing stands before it.
-    pub from_start: bool,
-}
-
-/// Where a claim begins to look, column by column.
-#[derive(Debug, Default)]
-pub struct Places {
-    pub beginning: Beginning,
-    types: Vec<String>,
-    addressees: Vec<String>,
-    priorities: Vec<Priority>,
-    created_at: Vec<OffsetDateTime>,
-    ids: Vec<Uuid>,
-    /// Within a turn, who comes first.
-    ranks: Vec<i32>,
-}
-
-impl QueuePosition {
-    /// Where the next claim looks. Another may be under way: they do not wait for each other, and find different tasks.
-    pub fn places(&mut self, request: &ClaimRequest<'_>) -> Places {
-        let is_due = self.from_start_at.is_none_or(|at| at.elapsed() > FROM_THE_START_EVERY);
-        let from_start = is_due && !self.starting;
-        self.starting |= from_start;
-        let mut addressees = vec!["", request.worker_type, &request.worker_id.0];
-        addressees.dedup();
-        let beginning = Beginning { restarts: self.restarts, from_start };
-        let mut places = Places { beginning, ..Places::default() };
-        for (name, addressee, priority) in request.task_types.iter().flat_map(|name| {
-            addressees.iter().flat_map(move |addressee| Priority::ALL.iter().map(move |it| (name, *addressee, *it)))
-        }) {
-            places.ranks.push(self.rank(request.task_types, name, priority));
-            let place = (name.clone(), addressee.to_owned(), priority);
-            let reached = self.reached.get(&place).filter(|_| !from_start);
-            let (created_at, id) = reached.copied().unwrap_or((BEGINNING, Uuid::nil()));
-            places.types.push(place.0);
-            places.addressees.push(place.1);
-            places.priorities.push(priority);
-            places.created_at.push(created_at);
-            places.ids.push(id);
-        }
-        places
-    }
-
-    /// How far a type stands behind the one that was served last, which comes last itself.
-    fn rank(&self, types: &[String], name: &str, priority: Priority) -> i32 {
-        let number = |name: &String| types.iter().position(|it| it == name);
-        let first = self.served_last.get(&priority).and_then(number).map_or(0, |last| last + 1);
-        let mut from_first = types.iter().cycle().skip(first).take(types.len());
-        from_first.position(|it| it == name).and_then(|rank| i32::try_from(rank).ok()).unwrap_or(i32::MAX)
-    }
-
-    /// The next claim begins with the type behind the one that had the last turn of this one.
-    fn serve<'a>(&mut self, types: &[String], tasks: impl Iterator<Item = &'a Task>) {
-        let mut turns: HashMap<(Priority, &str), u32> = HashMap::new();
-        for task in tasks {
-            *turns.entry((task.priority, task.task_type.as_str())).or_default() += 1;
-        }
-        for priority in Priority::ALL {
-            let served = turns.iter().filter(|((of, _), _)| of == priority);
-            let last = served.max_by_key(|((_, name), turn)| (**turn, self.rank(types, name, *priority)));
-            if let Some(((_, name), _)) = last {
-                self.served_last.insert(*priority, (*name).to_owned());
-            }
-        }
-    }
-
-    /// What a claim found, for those that begin after it.
-    pub fn found(&mut self, request: &ClaimRequest<'_>, beginning: Beginning, claims: &[Claim]) {
-        let goes_on = if beginning.restarts == self.restarts { claims } else { &[] };
-        if beginning.from_start {
-            self.reached.clear();
-            self.restarts += 1;
-            self.starting = false;
-            self.from_start_at = Some(Instant::now());
-        }
-        for Claim { task, place: ClaimedAt { addressee, created_at }, .. } in goes_on {
-            let at = (*created_at, task.id.0);
-            let place = (task.task_type.clone(), addressee.clone(), task.priority);
-            let reached = self.reached.entry(place).or_insert(at);
-            *reached = (*reached).max(at);
-        }
-        self.serve(request.task_types, claims.iter().map(|claim| &claim.task));
-        if claims.len() < request.tasks_max as usize {
-            // There may be more before this position.
-            self.restart();
-        }
-    }
-
-    /// A claim failed: what it would have taken stands before what others found.
-    pub fn failed(&mut self, beginning: Beginning) {
-        self.starting &= !beginning.from_start;
-        self.restart();
-    }
-
-    /// The next claim looks from the beginning.
-    fn restart(&mut self) {
-        self.from_start_at = None;
-    }
-}
-
 impl Db {
     /// Claims pending tasks of the given types, by priority, the types in turns, then by age, and begins their
     /// attempts. Never waits for another claimer.
@@ -220,7 +98,7 @@ impl Db {
         let Places { beginning: _, types, addressees, priorities, created_at, ids, ranks } = places;
         let mut tx = self.begin_engine().await?;
         let rows = sqlx::query_file!(
-            "src/db/claim.sql",
+            "src/db/queue/claim.sql",
             &types,
             &addressees,
             priorities as Vec<Priority>,
@@ -289,11 +167,11 @@ impl Db {
             r#"with standing as (
                    select t.id from governance_tasks as t
                    join unnest($1::uuid[], $2::bigint[]) as held (id, lease) on t.id = held.id and t.lease = held.lease
-                   where t.status = 'in_progress' and t.id = any ($1::uuid[])
+                   where t.status = $4
                ), free as (
                    select t.id from governance_tasks as t
                    join unnest($1::uuid[], $2::bigint[]) as held (id, lease) on t.id = held.id and t.lease = held.lease
-                   where t.status = 'in_progress' and t.id = any ($1::uuid[])
+                   where t.status = $4
                    for no key update of t skip locked
                ), extended as (
                    update governance_tasks as t set lease_expires_at = now() + make_interval(secs => $3)
@@ -304,8 +182,9 @@ impl Db {
             &ids,
             &leases,
             lease.as_secs_f64(),
+            CLAIMED as TaskStatus,
         )
-        .fetch_all(self.pool())
+        .fetch_all(&self.engine)
         .await?;
         let extended = rows.iter().filter(|row| row.extended).map(|row| TaskId(row.id)).collect();
         Ok(Renewed { standing: rows.into_iter().map(|row| TaskId(row.id)).collect(), extended })
@@ -317,11 +196,12 @@ impl Db {
         let kept = sqlx::query_scalar!(
             r#"select t.id from governance_tasks as t
                join unnest($1::uuid[], $2::bigint[]) as held (id, lease) on t.id = held.id and t.lease = held.lease
-               where t.status = 'in_progress'"#,
+               where t.status = $3"#,
             &ids,
             &leases,
+            CLAIMED as TaskStatus,
         )
-        .fetch_all(self.pool())
+        .fetch_all(&self.engine)
         .await?;
         Ok(kept.into_iter().map(TaskId).collect())
     }

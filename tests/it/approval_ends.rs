@@ -1,6 +1,8 @@
 //! How approvals end that nobody uses, and who is one person.
 
 use juggernaut::approval::Asked;
+use juggernaut::db::bulk::Admitted;
+use juggernaut::db::queue::IdleWorkers;
 use juggernaut::db::tokens::TokenRole;
 use juggernaut::task::{NewTask, Risk, TaskId, Treatment};
 use reqwest::{Method, StatusCode};
@@ -26,7 +28,8 @@ async fn an_approved_start_that_expires_is_asked_for_anew_whatever_the_task_wait
         let task = NewTask::admit(serde_json::from_value(draft).unwrap()).unwrap();
         let start_reason = start_reason.map(str::to_owned);
         let treatment = Treatment { risk: Risk::Low, risk_reasons: vec![], start_reason, policies: vec![] };
-        db.create_task(TaskId::generate(), &task, &treatment, "tests", None).await.unwrap().id
+        let admitted = Admitted { id: TaskId::generate(), task, treatment };
+        db.create_task(&admitted, "tests", None, &IdleWorkers::default()).await.unwrap().id
     };
     let first = create("FIRST", &[], None).await;
     let second = create("SECOND", &[first], Some("somebody looks")).await;

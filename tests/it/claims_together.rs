@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use juggernaut::db::queue::{Claim, QueuePosition};
-use juggernaut::task::{TaskId, WorkerId};
+use juggernaut::task::TaskId;
 
-use crate::queue::{execute, request};
+use crate::queue::{claimant, execute};
 use crate::support::Database;
 
 const TASKS: usize = 30;
@@ -21,21 +21,20 @@ async fn they_find_different_tasks_and_leave_none() {
          select 't', 'code', now() - (1000 - n) * interval '1 s' from generate_series(1, {TASKS}) as n"
     );
     execute(pool, &load).await;
-    let (worker, types) = (WorkerId("EXECUTOR".to_owned()), ["code".to_owned()]);
-    let request = request((&worker, "executor"), &types, EACH);
+    let claimant = claimant("EXECUTOR", &["code"]);
     let mut position = QueuePosition::default();
-    let (one, other) = (position.places(&request), position.places(&request));
+    let (one, other) = (position.places(&claimant), position.places(&claimant));
     let (first, second) = (one.beginning, other.beginning);
     assert!(first.from_start && !second.from_start, "one at a time goes to the head of the queue");
-    let (one, other) = tokio::join!(db.claim_from(&request, one), db.claim_from(&request, other));
+    let (one, other) = tokio::join!(db.claim_from(&claimant, EACH, one), db.claim_from(&claimant, EACH, other));
     let (one, other) = (one.unwrap(), other.unwrap());
     let ids = |claims: &[Claim]| claims.iter().map(|claim| claim.task.id).collect::<HashSet<TaskId>>();
     assert_eq!((one.len(), other.len()), (EACH as usize, EACH as usize));
     assert!(ids(&one).is_disjoint(&ids(&other)));
     // In whatever order they end.
-    position.found(&request, second, &other);
-    position.found(&request, first, &one);
-    let last = db.claim_tasks(&request, &mut position).await.unwrap();
+    position.found(&claimant, EACH, second, &other);
+    position.found(&claimant, EACH, first, &one);
+    let last = db.claim_tasks(&claimant, EACH, &mut position).await.unwrap();
     let all: HashSet<TaskId> = [ids(&one), ids(&other), ids(&last)].into_iter().flatten().collect();
     assert_eq!(all.len(), TASKS, "each task once, and none is left");
 }

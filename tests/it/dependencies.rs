@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use juggernaut::db::bulk::Admitted;
 use juggernaut::db::journal::Batch;
 use juggernaut::db::outcomes::Ending;
+use juggernaut::db::queue::IdleWorkers;
 use juggernaut::db::{Db, DbError};
 use juggernaut::task::{NewTask, Risk, TaskId, Treatment};
 use serde_json::json;
@@ -20,9 +22,9 @@ async fn create(db: &Db, worker: &str, depends_on: &[TaskId]) -> TaskId {
         "title": worker, "task_type": "code", "payload": payload, "depends_on": depends_on, "assigned_worker": worker,
     });
     let task = NewTask::admit(serde_json::from_value(draft).unwrap()).unwrap();
-    let id = TaskId::generate();
     let treatment = Treatment { risk: Risk::Low, risk_reasons: vec![], start_reason: None, policies: vec![] };
-    db.create_task(id, &task, &treatment, "tests", None).await.unwrap().id
+    let admitted = Admitted { id: TaskId::generate(), task, treatment };
+    db.create_task(&admitted, "tests", None, &IdleWorkers::default()).await.unwrap().id
 }
 
 /// Claims the worker's one task and completes it.

@@ -31,6 +31,7 @@ mod found_risk;
 mod goal_models;
 mod goal_planners;
 mod goals;
+mod handed_over;
 mod hostile_payloads;
 mod hosts;
 mod learnings;

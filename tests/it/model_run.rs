@@ -8,7 +8,7 @@ use std::time::Duration;
 use juggernaut::approval::{ApprovalId, Asked, Use};
 use juggernaut::db::journal::{Batch, RunKey};
 use juggernaut::db::outcomes::Ending;
-use juggernaut::db::queue::{ClaimRequest, QueuePosition};
+use juggernaut::db::queue::{Claimant, QueuePosition};
 use juggernaut::db::{Db, DbError};
 use juggernaut::journal::Effect;
 use juggernaut::task::{Attempt, Lease, TaskId, TaskStatus, WorkerId};
@@ -140,18 +140,17 @@ impl<'a> Real<'a> {
     /// A claim, and the beginning of its run.
     async fn claim(&mut self, model: &Model, worker: usize) -> Outcome {
         let worker_id = WorkerId(self.workers[worker].clone());
-        let request = ClaimRequest {
-            worker_id: &worker_id,
-            worker_type: &self.worker_type,
-            task_types: &["code".to_owned()],
+        let claimant = Claimant {
+            worker_id: worker_id.clone(),
+            worker_type: self.worker_type.clone(),
+            task_types: vec!["code".to_owned()],
             lease: LEASE,
-            tasks_max: 2,
-            role: "executor",
-            component_sha256: &[0; 32],
-            manifest_sha256: &[0; 32],
-            versions_sha256: &[0; 32],
+            role: "executor".to_owned(),
+            component_sha256: [0; 32],
+            manifest_sha256: [0; 32],
+            versions_sha256: [0; 32],
         };
-        let claims = self.db.claim_tasks(&request, &mut QueuePosition::default()).await.unwrap();
+        let claims = self.db.claim_tasks(&claimant, 2, &mut QueuePosition::default()).await.unwrap();
         let Some(claim) = claims.first() else { return Outcome::Refused };
         assert_eq!((claims.len(), claim.task.id), (1, self.task));
         let key = RunKey { task: self.task, attempt: claim.task.attempt, lease: claim.lease, worker: worker_id };

@@ -7,7 +7,7 @@ use juggernaut::approval::ApprovalId;
 use juggernaut::db::commit::Write;
 use juggernaut::db::journal::{Batch, RunKey, StepRow};
 use juggernaut::db::outcomes::Ending;
-use juggernaut::db::queue::{Claim, ClaimRequest, QueuePosition, Renewed};
+use juggernaut::db::queue::{Claim, Claimant, QueuePosition, Renewed};
 use juggernaut::db::sweep::{LEASES_LOST_MAX, Swept};
 use juggernaut::db::{Db, DbError};
 use juggernaut::journal::{Effect, LogLine, Outcome, Step};
@@ -33,27 +33,20 @@ pub(crate) async fn claim_on(
     tasks_max: u32,
     position: &mut QueuePosition,
 ) -> Vec<Claim> {
-    let (worker_id, worker_type) = (WorkerId(worker.to_owned()), worker.split('-').next().unwrap().to_lowercase());
-    let task_types: Vec<_> = types.iter().map(|it| (*it).to_owned()).collect();
-    let request = request((&worker_id, &worker_type), &task_types, tasks_max);
-    db.claim_tasks(&request, position).await.unwrap()
+    db.claim_tasks(&claimant(worker, types), tasks_max, position).await.unwrap()
 }
 
-pub(crate) fn request<'a>(
-    (worker_id, worker_type): (&'a WorkerId, &'a str),
-    task_types: &'a [String],
-    tasks_max: u32,
-) -> ClaimRequest<'a> {
-    ClaimRequest {
-        worker_id,
-        worker_type,
-        task_types,
+/// The first part of the worker's name is its type.
+pub(crate) fn claimant(worker: &str, types: &[&str]) -> Claimant {
+    Claimant {
+        worker_id: WorkerId(worker.to_owned()),
+        worker_type: worker.split('-').next().unwrap().to_lowercase(),
+        task_types: types.iter().map(|it| (*it).to_owned()).collect(),
         lease: LEASE,
-        tasks_max,
-        role: "executor",
-        component_sha256: &[0; 32],
-        manifest_sha256: &[0; 32],
-        versions_sha256: &[0; 32],
+        role: "executor".to_owned(),
+        component_sha256: [0; 32],
+        manifest_sha256: [0; 32],
+        versions_sha256: [0; 32],
     }
 }
 

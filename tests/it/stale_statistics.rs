@@ -40,7 +40,7 @@ async fn flooded() -> Database {
 }
 
 /// With connections as the host has them.
-async fn engine(database: &Database) -> Db {
+pub(crate) async fn engine(database: &Database) -> Db {
     Db::connect(&DatabaseConfig { url: SecretString::from(database.url()) }).await.unwrap()
 }
 
@@ -53,7 +53,8 @@ async fn entries_read(pool: &PgPool) -> i64 {
         assert!(began.elapsed() < Duration::from_secs(30), "a connection does not end");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let read = "select coalesce(sum(idx_tup_read), 0)::bigint from pg_stat_user_indexes where relname = 'governance_tasks'";
+    let read =
+        "select coalesce(sum(idx_tup_read), 0)::bigint from pg_stat_user_indexes where relname = 'governance_tasks'";
     sqlx::query_scalar(read).fetch_one(pool).await.unwrap()
 }
 

@@ -145,7 +145,11 @@ async fn a_deadline_is_a_time_to_come() {
     let (folder, token) = (tempfile::TempDir::new().unwrap(), host.token("operator").await);
     let env = [("JUGGERNAUT_URL", host.url()), ("JUGGERNAUT_TOKEN", token.as_str())];
     let create = ["task", "create", "--title", "t", "--type", "analysis", "--deadline"];
-    for (deadline, because) in [("2020-01-01T00:00:00Z", "has passed; name a later time"), ("soon", "deadline_at")] {
+    for (deadline, because) in [
+        ("2020-01-01T00:00:00Z", "has passed; name a later time"),
+        ("9999-12-31T23:59:59-01:00", "is after the year 9999"),
+        ("soon", "deadline_at"),
+    ] {
         let refused = juggernaut(folder.path(), &[&create[..], &[deadline]].concat(), &env).await;
         assert_eq!(refused.code, Some(1), "{refused:?}");
         assert!(refused.stderr.contains(because), "{refused:?}");

@@ -20,6 +20,7 @@ use crate::config::{
     WebhookConfig, WorkerConfig,
 };
 use crate::db::decisions::decision;
+use crate::db::queue::{Claimant, IdleWorkers};
 use crate::db::wakeups::Wake;
 use crate::db::{Db, Readiness};
 use crate::egress::{Guard, Loopback, WebClient};
@@ -120,7 +121,7 @@ impl Host {
         if let Some(cron) = &settings.worker.watchdog_cron {
             schedules::keep_watch(&db, cron, &loaded).await?;
         }
-        let wake = Wake::default();
+        let (wake, idle) = (Wake::default(), IdleWorkers::default());
         let (shutdown, stopping) = watch::channel(false);
         let (closing, closed) = watch::channel(false);
 
@@ -149,16 +150,17 @@ impl Host {
             services: &services,
             policies: &policies,
             wake: &wake,
+            idle: &idle,
             held: &held,
             writer: &writer,
             host: id,
         };
         let workers = start_workers(shared, &settings.worker, loaded).await?;
-        let worker_names = workers.iter().map(|worker| worker.id.clone()).collect();
+        let worker_names = workers.iter().map(|worker| worker.id().clone()).collect();
         let workers = workers.into_iter().map(|worker| tokio::spawn(worker.work(stopping.clone()))).collect();
         let api = tokio::spawn(serve(
             listener,
-            http::router(ApiState::new(db.clone(), policies, wake, closed.clone())),
+            http::router(ApiState::new(db.clone(), policies, wake, idle, closed.clone())),
             closed,
         ));
         info!(%address, "host is up");
@@ -344,6 +346,7 @@ struct Shared<'a> {
     services: &'a Arc<Services>,
     policies: &'a Arc<Policies>,
     wake: &'a Wake,
+    idle: &'a IdleWorkers,
     held: &'a Arc<Held>,
     writer: &'a Writer,
     host: HostId,
@@ -354,7 +357,7 @@ async fn start_workers(
     config: &WorkerConfig,
     loaded: Vec<Arc<LoadedRole>>,
 ) -> Result<Vec<Arc<Worker>>> {
-    let Shared { db, sandbox, services, policies, wake, held, writer, host } = shared;
+    let Shared { db, sandbox, services, policies, wake, idle, held, writer, host } = shared;
     let several = loaded.len() > 1;
     let mut workers = Vec::new();
     for role in loaded {
@@ -371,27 +374,35 @@ async fn start_workers(
             Versions { component: role.component_sha256, manifest: role.manifest.sha256, policy: policies.digest() };
         let versions_sha256 = versions.digest();
         let id = db.register_worker(&name, &info.worker_type, &task_types, host, &versions_sha256).await?;
+        let claimant = Claimant {
+            worker_id: id,
+            worker_type: info.worker_type.clone(),
+            task_types,
+            lease: config.lease,
+            role: info.name.clone(),
+            component_sha256: role.component_sha256,
+            manifest_sha256: role.manifest.sha256,
+            versions_sha256,
+        };
         workers.push(Arc::new(Worker {
             db: db.clone(),
             sandbox: Arc::clone(sandbox),
             services: Arc::clone(services),
             role,
             authority,
-            task_types,
-            versions_sha256,
+            claimant: Arc::new(claimant),
             settings: WorkerSettings {
                 concurrency: config.concurrency,
-                lease: config.lease,
                 heartbeat: config.heartbeat,
                 poll: config.poll,
                 grace: config.grace,
                 retry_base: config.retry,
             },
             host,
-            id,
             held: Arc::clone(held),
             writer: writer.clone(),
             wake: wake.clone(),
+            idle: idle.clone(),
         }));
     }
     Ok(workers)

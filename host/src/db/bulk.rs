@@ -73,7 +73,7 @@ pub(super) async fn create_in(
     let mut events: Vec<Event> = Vec::with_capacity(tasks.len());
     let mut waiting = Vec::new();
     for (admitted, stored) in tasks.iter().zip(&stored) {
-        events.push(created_event(admitted, stored, origin));
+        events.push(created_event(admitted, stored.status, stored.requires_approval, origin));
         if stored.status == TaskStatus::WaitingApproval {
             approvals::ask_start(tx, stored.id, approval_lifetime).await?;
             waiting.push(stored.id.0);
@@ -229,14 +229,19 @@ async fn insert(
 }
 
 /// What was asked for, by its digest: the payload itself may be large, and may have to be removed one day.
-fn created_event(admitted: &Admitted, stored: &TaskSummary, origin: Origin<'_>) -> Event {
+pub(super) fn created_event(
+    admitted: &Admitted,
+    status: TaskStatus,
+    requires_approval: bool,
+    origin: Origin<'_>,
+) -> Event {
     let Admitted { id, task, treatment } = admitted;
     let draft = task.draft();
     let sha256 = |text: String| hex::encode(Sha256::digest(text.as_bytes()));
     let mut details = json!({
         "title": draft.title, "task_type": draft.task_type, "declared_risk": draft.risk,
         "risk": treatment.risk, "risk_reasons": treatment.risk_reasons, "policies": treatment.policies,
-        "priority": draft.priority, "assigned_worker": draft.assigned_worker, "requires_approval": stored.requires_approval,
+        "priority": draft.priority, "assigned_worker": draft.assigned_worker, "requires_approval": requires_approval,
         "depends_on": draft.depends_on, "deadline_at": draft.deadline_at.map(OffsetDateTime::unix_timestamp),
         "payload_sha256": sha256(draft.payload.to_string()),
         "criteria_sha256": sha256(draft.acceptance_criteria.to_string()),
@@ -245,5 +250,5 @@ fn created_event(admitted: &Admitted, stored: &TaskSummary, origin: Origin<'_>) 
         details["goal"] = json!(goal);
         details["created_by"] = json!(origin.creator);
     }
-    Event::moved(EventKind::TaskCreated, *id, stored.status, origin.actor, details)
+    Event::moved(EventKind::TaskCreated, *id, status, origin.actor, details)
 }

@@ -133,8 +133,8 @@ impl From<sqlx::Error> for DbError {
         let Some(refused) = error.as_database_error() else {
             return Self::Internal(error);
         };
-        // A deadlock; a failed serialization.
-        if matches!(refused.code().as_deref(), Some("40P01" | "40001")) {
+        // A deadlock; a failed serialization; a lock that was not to be had in time.
+        if matches!(refused.code().as_deref(), Some("40P01" | "40001" | "55P03")) {
             return Self::RolledBack(refused.message().to_owned());
         }
         // Not a character of the database's encoding; `\u0000` inside JSON.

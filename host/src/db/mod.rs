@@ -58,6 +58,11 @@ pub use error::DbError;
 const CONNECTIONS_MAX: u32 = 14;
 /// Connections for claims and group commits: no flood of requests keeps them from being made.
 const ENGINE_CONNECTIONS_MAX: u32 = 6;
+/// Connections for tasks that are created as claims of idle workers.
+const HANDOVER_CONNECTIONS_MAX: u32 = 2;
+/// Longest that such a creation waits for a lock, milliseconds. It waits with this process's chain in the audit log in its
+/// hands, so that whoever has the lock may be waiting for it; it is given up then, and the task created as all others are.
+const HANDOVER_LOCK_MS_MAX: &str = "200";
 /// Longest that the server works on one statement, milliseconds; ours take moments.
 const STATEMENT_MS_MAX: &str = "30000";
 /// Longest that it leaves a transaction open for a client that says nothing, milliseconds. A host that stands still in the
@@ -82,6 +87,7 @@ static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 pub struct Db {
     pool: PgPool,
     engine: PgPool,
+    handover: PgPool,
     approvals: ApprovalConfig,
     /// Digest of the policies that this host works under; none where it is no host.
     policies: Option<[u8; 32]>,
@@ -120,24 +126,29 @@ impl Db {
             let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
             pool.test_before_acquire(false)
         };
+        let trusted = |connections| {
+            pool(connections).before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for >= TRUSTED_FOR {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+        };
         // Claims and commits are tried again where a connection turns out to be dead.
         let engine = pool(ENGINE_CONNECTIONS_MAX).connect_lazy_with(options.clone().options(ENGINE_PLANNING));
-        let pool = pool(CONNECTIONS_MAX).before_acquire(|connection, meta| {
-            Box::pin(async move {
-                if meta.idle_for >= TRUSTED_FOR {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            })
-        });
-        Ok(Self { engine, ..Self::from_pool(pool.connect_lazy_with(options)) })
+        let handover = options.clone().options(ENGINE_PLANNING).options([("lock_timeout", HANDOVER_LOCK_MS_MAX)]);
+        let handover = trusted(HANDOVER_CONNECTIONS_MAX).connect_lazy_with(handover);
+        let pool = trusted(CONNECTIONS_MAX).connect_lazy_with(options);
+        Ok(Self { engine, handover, ..Self::from_pool(pool) })
     }
 
     /// All of it over one pool.
     pub fn from_pool(pool: PgPool) -> Self {
         let ledger = Arc::new(Ledger::new(HostId::generate(), None));
         let (approvals, models) = (ApprovalConfig::default(), ModelBudget::default());
-        Self { engine: pool.clone(), pool, approvals, policies: None, models, ledger }
+        Self { engine: pool.clone(), handover: pool.clone(), pool, approvals, policies: None, models, ledger }
     }
 
     /// The same, with this host's rules for approvals.

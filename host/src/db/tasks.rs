@@ -1,6 +1,6 @@
 //! Tasks as people handle them: create, look, cancel, retry. The queue's side (claim, lease, finish) is elsewhere.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use sqlx::PgConnection;
@@ -8,11 +8,12 @@ use sqlx::PgConnection;
 use super::attempts::{Ended, end_attempts};
 use super::bulk::{Admitted, Origin, create_in, waiting_status};
 use super::logs::{LogEntry, append};
+use super::queue::{Claim, Creation, Idle, IdleWorkers};
 use super::request_keys::{RequestKey, remember};
 use super::task_views::{Dependency, RunView, TaskContent, TaskCursor, TaskDetail, TaskFilter, TaskSummary};
 use super::{Db, DbError, approvals, goals, rows};
 use crate::audit::{Event, EventKind, short};
-use crate::task::{GoalId, LogLevel, NewTask, Priority, Risk, TaskId, TaskStatus, Treatment};
+use crate::task::{GoalId, LogLevel, Priority, Risk, TaskId, TaskStatus};
 
 /// Why a task of this risk waits before it runs; none if it does not.
 fn approval_reason(risk: Risk) -> Option<String> {
@@ -20,29 +21,73 @@ fn approval_reason(risk: Risk) -> Option<String> {
 }
 
 impl Db {
-    /// Adds a task and its dependencies, and says where it stands. Fails if there was a request with the same key.
+    /// Adds a task and its dependencies, and says where it stands. A worker that is idle and would claim it has it at once.
+    /// Fails if there was a request with the same key.
     pub async fn create_task(
         &self,
-        id: TaskId,
-        task: &NewTask,
-        treatment: &Treatment,
+        task: &Admitted,
         principal: &str,
         key: Option<&RequestKey>,
+        idle: &IdleWorkers,
     ) -> Result<TaskSummary, DbError> {
+        if let Some(worker) = idle.take(task)
+            && let Some(created) = self.create_claimed(worker, task, principal, key).await?
+        {
+            return Ok(created);
+        }
         let mut tx = self.begin_audited().await?;
         if let Some(key) = key {
-            remember(&mut tx, principal, key, &[id]).await?;
+            remember(&mut tx, principal, key, &[task.id]).await?;
         }
-        let admitted = Admitted { id, task: task.clone(), treatment: treatment.clone() };
-        let (mut created, events) =
-            create_in(&mut tx, &[admitted], Origin::of(principal), self.approvals.lifetime).await?;
+        let tasks = std::slice::from_ref(task);
+        let (mut created, events) = create_in(&mut tx, tasks, Origin::of(principal), self.approvals.lifetime).await?;
         let created = match created.pop() {
             Some(created) if created.status != TaskStatus::WaitingApproval => created,
             // It was asked for meanwhile.
-            Some(_) | None => summary(&mut tx, id).await?,
+            Some(_) | None => summary(&mut tx, task.id).await?,
         };
         tx.commit(events).await?;
         Ok(created)
+    }
+
+    /// For a worker that is idle. None, and nothing is done, where it has to be created by the longer way.
+    async fn create_claimed(
+        &self,
+        worker: Idle,
+        task: &Admitted,
+        principal: &str,
+        key: Option<&RequestKey>,
+    ) -> Result<Option<TaskSummary>, DbError> {
+        let (asked_at, creation) = (Instant::now(), worker.creation(task, principal));
+        let events = creation.events();
+        let answer = match key {
+            Some(key) => self.create_once(&events, &creation, task.id, principal, key).await,
+            None => self.commit_statement(&events, &creation).await,
+        };
+        let answer = match answer {
+            // Somebody has a lock.
+            Err(DbError::RolledBack(_)) => None,
+            answer => answer?,
+        };
+        let Some((created, claim)) = answer else { return Ok(None) };
+        worker.give(claim, asked_at);
+        // It begins before anything else is done.
+        tokio::task::yield_now().await;
+        Ok(Some(created))
+    }
+
+    async fn create_once(
+        &self,
+        events: &[Event],
+        creation: &Creation<'_>,
+        id: TaskId,
+        principal: &str,
+        key: &RequestKey,
+    ) -> Result<Option<(TaskSummary, Claim)>, DbError> {
+        let mut tx = self.begin_handover().await?;
+        // Another request with the same key is waited for before the chain is held.
+        remember(&mut tx, principal, key, &[id]).await?;
+        tx.commit_with(events, creation).await
     }
 
     /// A task with its dependencies and the run of its newest attempt.

@@ -42,6 +42,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::db::Db;
+use crate::db::queue::IdleWorkers;
 use crate::db::wakeups::Wake;
 use crate::policy::Policies;
 
@@ -67,14 +68,16 @@ pub struct ApiState {
     pub policies: Arc<Policies>,
     /// Signalled when a task became claimable, so that an idle worker need not wait for its next look.
     pub wake: Wake,
+    /// Workers that a new task can be given to.
+    pub idle: IdleWorkers,
     /// True once the host stops: streams end then, and their readers go on elsewhere.
     pub closing: watch::Receiver<bool>,
     streams: Arc<Semaphore>,
 }
 
 impl ApiState {
-    pub fn new(db: Db, policies: Arc<Policies>, wake: Wake, closing: watch::Receiver<bool>) -> Self {
-        Self { db, policies, wake, closing, streams: Arc::new(Semaphore::new(STREAMS_MAX)) }
+    pub fn new(db: Db, policies: Arc<Policies>, wake: Wake, idle: IdleWorkers, closing: watch::Receiver<bool>) -> Self {
+        Self { db, policies, wake, idle, closing, streams: Arc::new(Semaphore::new(STREAMS_MAX)) }
     }
 }
 
@@ -164,6 +167,7 @@ mod tests {
             Db::from_pool(pool),
             Arc::new(Policies::shipped().unwrap()),
             Wake::default(),
+            IdleWorkers::default(),
             closing,
         ));
         let request = |path: &str| {

@@ -18,6 +18,8 @@ use super::extract::{ApiJson, ApiQuery, TaskPath, page_limit};
 use super::idempotency::{IdempotencyKey, REPLAYED_HEADER, created_before, first_or_before};
 use super::problem::Problem;
 use crate::db::DbError;
+use crate::db::bulk::Admitted;
+use crate::db::request_keys::RequestKey;
 use crate::db::task_views::{TaskCursor, TaskDetail, TaskFilter, TaskSummary};
 use crate::journal;
 use crate::policy::{self, Admission};
@@ -37,8 +39,8 @@ fn wake(state: &ApiState, task: &TaskSummary) {
 
 /// Create a task
 ///
-/// Critical risk waits for approval, open dependencies suspend; otherwise the task is claimable at once. High risk runs
-/// until a call that matters, and waits there.
+/// Critical risk waits for approval, open dependencies suspend; otherwise the task is claimable at once, or claimed already
+/// where a worker of this host is idle. High risk runs until a call that matters, and waits there.
 ///
 /// A client that got no answer can send the same request again with the same `Idempotency-Key`, of its choice (1 to 200
 /// visible ASCII characters, a new one for each request): within a day it is answered with the task that the first one
@@ -65,7 +67,8 @@ pub(super) async fn create_task(
         (task, Ok(admission)) => (task, admission),
         (_, Err(denied)) => return Err(refused(&state, creator, denied).await),
     };
-    let created = state.db.create_task(id, &task, &admission.treatment(), creator, key.as_ref()).await;
+    let admitted = Admitted { id, task, treatment: admission.treatment() };
+    let created = create(&state, admitted, creator.clone(), key.clone()).await?;
     match first_or_before(&state.db, creator, key.as_ref(), created).await? {
         Ok(task) => {
             wake(&state, &task);
@@ -73,6 +76,18 @@ pub(super) async fn create_task(
         }
         Err(before) => again(&state, &before).await,
     }
+}
+
+/// Goes on to its end where the caller has left: what is claimed for a worker reaches it.
+async fn create(
+    state: &ApiState,
+    task: Admitted,
+    creator: String,
+    key: Option<RequestKey>,
+) -> Result<Result<TaskSummary, DbError>, Problem> {
+    let (db, idle) = (state.db.clone(), state.idle.clone());
+    let creating = tokio::spawn(async move { db.create_task(&task, &creator, key.as_ref(), &idle).await });
+    creating.await.map_err(|failed| Problem::internal(format!("the task was not created: {failed}")))
 }
 
 fn path_of(id: TaskId) -> String {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use time::OffsetDateTime;
+use time::{OffsetDateTime, UtcOffset};
 
 use super::{Criterion, Priority, Risk, TaskId};
 
@@ -102,7 +102,7 @@ fn invalid(field: &'static str, message: impl Into<String>) -> InvalidTask {
 }
 
 impl NewTask {
-    pub fn admit(draft: TaskDraft) -> Result<Self, InvalidTask> {
+    pub fn admit(mut draft: TaskDraft) -> Result<Self, InvalidTask> {
         check_text(&draft)?;
         if !draft.payload.is_object() {
             return Err(invalid("payload", "must be a JSON object"));
@@ -130,8 +130,13 @@ impl NewTask {
         if draft.attempts_max == 0 || draft.attempts_max > limits::ATTEMPTS_MAX {
             return Err(invalid("attempts_max", format!("must be 1 to {}", limits::ATTEMPTS_MAX)));
         }
-        if draft.deadline_at.is_some_and(|deadline| deadline <= OffsetDateTime::now_utc()) {
-            return Err(invalid("deadline_at", "has passed; name a later time, or none"));
+        if let Some(deadline) = &mut draft.deadline_at {
+            *deadline = deadline.checked_to_offset(UtcOffset::UTC).ok_or_else(|| {
+                invalid("deadline_at", "is after the year 9999 in UTC; name an earlier time, or none")
+            })?;
+            if *deadline <= OffsetDateTime::now_utc() {
+                return Err(invalid("deadline_at", "has passed; name a later time, or none"));
+            }
         }
         Ok(Self { draft, criteria })
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::db::DbError;
-use crate::db::queue::{Beginning, Claim, ClaimRequest, Places, QueuePosition};
+use crate::db::queue::{Beginning, Claim, Claimant, Places, QueuePosition};
 
 /// Claims under way at once, where there is much to claim: one reads the queue while the other is committed.
 const UNDER_WAY_MAX: usize = 2;
@@ -53,17 +53,22 @@ impl Queue {
         if self.under_way == 0 { self.look } else { self.is_long && self.under_way < UNDER_WAY_MAX }
     }
 
+    /// Whether nothing was there when it was looked at, as far as is known.
+    pub(super) fn is_empty(&self) -> bool {
+        self.under_way == 0 && !self.look && !self.failed
+    }
+
     /// A claim begins.
-    pub(super) fn begin(&mut self, request: &ClaimRequest<'_>, wanted: usize) -> Places {
+    pub(super) fn begin(&mut self, claimant: &Claimant, wanted: usize) -> Places {
         self.look = false;
         self.failed = false;
         self.coming += wanted;
         self.under_way += 1;
-        self.position.places(request)
+        self.position.places(claimant)
     }
 
     /// A claim has ended.
-    pub(super) fn end(&mut self, request: &ClaimRequest<'_>, claimed: &Claimed) {
+    pub(super) fn end(&mut self, claimant: &Claimant, claimed: &Claimed) {
         self.coming = self.coming.saturating_sub(claimed.wanted);
         self.under_way = self.under_way.saturating_sub(1);
         let Ok(claims) = &claimed.claims else {
@@ -71,7 +76,7 @@ impl Queue {
             (self.failed, self.is_long) = (true, false);
             return;
         };
-        self.position.found(request, claimed.beginning, claims);
+        self.position.found(claimant, tasks(claimed.wanted), claimed.beginning, claims);
         let is_full = claims.len() == claimed.wanted;
         self.is_long = is_full && Claim::are_of_one_place(claims);
         // There may be more, or something before the place where it began.
@@ -84,38 +89,28 @@ impl Queue {
     }
 }
 
+/// As the statement counts them.
+pub(super) fn tasks(wanted: usize) -> u32 {
+    u32::try_from(wanted).unwrap_or(u32::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::WorkerId;
 
     const WANTED: usize = 3;
 
     /// Begins a claim; what ends it is given how it ended: the types of what it found, or that it failed.
     fn begin(queue: &mut Queue) -> impl FnOnce(&mut Queue, Option<&[&str]>) + use<> {
-        let beginning = with_request(|request| queue.begin(request, WANTED).beginning);
+        let beginning = queue.begin(&Claimant::example(), WANTED).beginning;
         move |queue, found| {
             let claims = match found {
                 Some(types) => Ok(types.iter().map(|task_type| Claim::example(task_type)).collect()),
                 None => Err(DbError::Unavailable("away".to_owned())),
             };
             let claimed = Claimed { wanted: WANTED, beginning, asked_at: Instant::now(), claims };
-            with_request(|request| queue.end(request, &claimed));
+            queue.end(&Claimant::example(), &claimed);
         }
-    }
-
-    fn with_request<T>(ask: impl FnOnce(&ClaimRequest<'_>) -> T) -> T {
-        ask(&ClaimRequest {
-            worker_id: &WorkerId("W".to_owned()),
-            worker_type: "w",
-            task_types: &["code".to_owned(), "test".to_owned()],
-            lease: Duration::from_mins(1),
-            tasks_max: u32::try_from(WANTED).unwrap(),
-            role: "w",
-            component_sha256: &[0; 32],
-            manifest_sha256: &[0; 32],
-            versions_sha256: &[0; 32],
-        })
     }
 
     #[test]
@@ -137,8 +132,9 @@ mod tests {
         assert_eq!(queue.coming(), 0);
         assert!(queue.is_worth_a_claim(), "something may have been put back before the place where they began");
         begin(&mut queue)(&mut queue, Some(&[]));
-        assert!(!queue.is_worth_a_claim(), "nothing is there");
+        assert!(!queue.is_worth_a_claim() && queue.is_empty(), "nothing is there");
         queue.look();
+        assert!(!queue.is_empty());
         assert!(queue.is_worth_a_claim(), "something happened");
     }
 
@@ -159,13 +155,13 @@ mod tests {
         one(&mut queue, None);
         other(&mut queue, Some(&[]));
         assert_eq!(queue.pause(Duration::from_mins(1)), RETRY_PAUSE);
-        assert!(with_request(|request| queue.begin(request, WANTED).beginning.from_start), "what failed stands before");
+        assert!(queue.begin(&Claimant::example(), WANTED).beginning.from_start, "what failed stands before");
     }
 
     #[test]
     fn beside_a_claim_from_the_beginning_the_other_goes_on() {
         let mut queue = Queue::new();
-        let from_start = |queue: &mut Queue| with_request(|request| queue.begin(request, WANTED).beginning.from_start);
+        let from_start = |queue: &mut Queue| queue.begin(&Claimant::example(), WANTED).beginning.from_start;
         begin(&mut queue)(&mut queue, Some(&["code"; WANTED]));
         assert!(!from_start(&mut queue), "it has just been there");
         let mut queue = Queue::new();
@@ -180,7 +176,7 @@ mod tests {
         let (mut queue, poll) = (Queue::new(), Duration::from_millis(10));
         assert_eq!(queue.pause(poll), poll);
         begin(&mut queue)(&mut queue, None);
-        assert!(!queue.is_worth_a_claim());
+        assert!(!queue.is_worth_a_claim() && !queue.is_empty());
         assert_eq!(queue.pause(poll), RETRY_PAUSE);
         queue.look();
         begin(&mut queue)(&mut queue, Some(&[]));

@@ -6,6 +6,7 @@
 mod acceptance;
 mod claims;
 mod ending;
+mod idle;
 mod leases;
 mod pace;
 mod recorder;
@@ -25,12 +26,13 @@ use tracing::{error, info, warn};
 
 use crate::crash::{self, Point};
 use crate::db::Db;
-use crate::db::queue::{ClaimRequest, Places};
+use crate::db::queue::{Claim, Claimant, HandedOver, IdleWorkers, Places};
 use crate::db::wakeups::Wake;
 use crate::policy::Authority;
 use crate::sandbox::{LoadedRole, Sandbox, Services};
 use crate::task::{HostId, WorkerId};
 use claims::{Claimed, Queue};
+use idle::Waiting;
 use leases::Stop;
 use pace::Pace;
 
@@ -47,7 +49,6 @@ const RELEASE_TIME_MAX: Duration = Duration::from_secs(10);
 pub struct WorkerSettings {
     /// Runs at once.
     pub concurrency: usize,
-    pub lease: Duration,
     pub heartbeat: Duration,
     /// How long an idle worker waits before it looks for tasks again, unless it is woken.
     pub poll: Duration,
@@ -66,18 +67,15 @@ pub struct Worker {
     pub role: Arc<LoadedRole>,
     /// The role under the host's policies.
     pub authority: Arc<Authority>,
-    /// Of its manifest's task types, those that policy lets it claim.
-    pub task_types: Vec<String>,
-    /// Of what it runs tasks with: the component, its manifest, the policies.
-    pub versions_sha256: [u8; 32],
+    /// The name that it registered under, and what it claims: of its manifest's task types, those that policy lets it.
+    pub claimant: Arc<Claimant>,
     pub settings: WorkerSettings,
     pub host: HostId,
-    /// The name it registered under.
-    pub id: WorkerId,
-    /// The host's, like the next two.
+    /// The host's, like the next three.
     pub held: Arc<Held>,
     pub writer: Writer,
     pub wake: Wake,
+    pub idle: IdleWorkers,
 }
 
 /// What a worker's loop and its tasks share.
@@ -89,13 +87,17 @@ struct Slots {
 }
 
 impl Worker {
+    pub fn id(&self) -> &WorkerId {
+        &self.claimant.worker_id
+    }
+
     /// Claims and runs tasks until `shutdown` turns true; then lets running tasks finish or releases them.
     pub async fn work(self: Arc<Self>, mut shutdown: watch::Receiver<bool>) {
         let slots = Arc::new(Slots { free: Semaphore::new(self.settings.concurrency), pace: Pace::new() });
         let beat = tokio::spawn(registry::beat(Arc::clone(&self)));
         let (mut woken, mut queue, mut tasks) = (self.wake.woken(), Queue::new(), JoinSet::new());
-        let mut claims = FuturesUnordered::new();
-        info!(worker = %self.id, "worker is up");
+        let (mut claims, mut waiting) = (FuturesUnordered::new(), Waiting::new(&self.idle, &self.claimant));
+        info!(worker = %self.id(), "worker is up");
         while !*shutdown.borrow() {
             while let Some(ended) = tasks.try_join_next() {
                 report(ended);
@@ -103,16 +105,18 @@ impl Worker {
             }
             let wanted = if queue.is_worth_a_claim() { self.wanted(&slots, tasks.len() + queue.coming()) } else { 0 };
             if wanted > 0 {
-                let places = queue.begin(&self.request(wanted), wanted);
+                let places = queue.begin(&self.claimant, wanted);
                 claims.push(self.claim(wanted, places));
                 continue;
             }
+            waiting.set(queue.is_empty() && tasks.len() < self.settings.concurrency);
             tokio::select! {
                 _ = shutdown.changed() => {}
                 Some(claimed) = claims.next() => {
-                    queue.end(&self.request(claimed.wanted), &claimed);
+                    queue.end(&self.claimant, &claimed);
                     self.start(claimed, &slots, &mut tasks);
                 }
+                given = waiting.given() => self.start_given(given, &slots, &mut tasks),
                 _ = woken.changed() => queue.look(),
                 Some(ended) = tasks.join_next() => {
                     report(ended);
@@ -128,6 +132,10 @@ impl Worker {
             self.start(claimed, &slots, &mut tasks);
         }
         drop(claims);
+        if let Ok(given) = tokio::time::timeout_at(claimed_until.into(), waiting.last()).await {
+            self.start_given(given, &slots, &mut tasks);
+        }
+        drop(waiting);
         self.drain(&mut tasks, until).await;
         beat.abort();
         registry::sign_off(&self).await;
@@ -140,37 +148,32 @@ impl Worker {
         if free < (ahead / 4).clamp(1, CLAIM_BATCH_MAX) { 0 } else { free }
     }
 
-    fn request(&self, wanted: usize) -> ClaimRequest<'_> {
-        ClaimRequest {
-            worker_id: &self.id,
-            worker_type: &self.role.manifest.role.worker_type,
-            task_types: &self.task_types,
-            lease: self.settings.lease,
-            tasks_max: u32::try_from(wanted).unwrap_or(1),
-            role: &self.role.manifest.role.name,
-            component_sha256: &self.role.component_sha256,
-            manifest_sha256: &self.role.manifest.sha256,
-            versions_sha256: &self.versions_sha256,
-        }
-    }
-
     async fn claim(&self, wanted: usize, places: Places) -> Claimed {
         let (asked_at, beginning) = (Instant::now(), places.beginning);
-        let claims = self.db.claim_from(&self.request(wanted), places).await;
+        let claims = self.db.claim_from(&self.claimant, claims::tasks(wanted), places).await;
         Claimed { wanted, beginning, asked_at, claims }
     }
 
     fn start(self: &Arc<Self>, claimed: Claimed, slots: &Arc<Slots>, tasks: &mut JoinSet<()>) {
-        let claims = match claimed.claims {
-            Ok(claims) => claims,
-            Err(error) => return warn!(worker = %self.id, %error, "claiming tasks failed; trying again"),
-        };
+        match claimed.claims {
+            Ok(claims) => self.start_all(claims, claimed.asked_at, slots, tasks),
+            Err(error) => warn!(worker = %self.id(), %error, "claiming tasks failed; trying again"),
+        }
+    }
+
+    fn start_given(self: &Arc<Self>, given: Option<HandedOver>, slots: &Arc<Slots>, tasks: &mut JoinSet<()>) {
+        if let Some(HandedOver { claim, asked_at }) = given {
+            self.start_all(vec![claim], asked_at, slots, tasks);
+        }
+    }
+
+    fn start_all(self: &Arc<Self>, claims: Vec<Claim>, asked_at: Instant, slots: &Arc<Slots>, tasks: &mut JoinSet<()>) {
         if !claims.is_empty() {
             crash::point(Point::Claimed);
         }
         for claim in claims {
             let (task, lease) = (claim.task.id, claim.lease);
-            let standing = self.held.add(&self.id, (task, lease), claimed.asked_at, self.settings.lease);
+            let standing = self.held.add(self.id(), (task, lease), asked_at, self.claimant.lease);
             let (worker, slots) = (Arc::clone(self), Arc::clone(slots));
             tasks.spawn(async move {
                 worker.run_task(claim, standing, &slots).await;
@@ -181,21 +184,21 @@ impl Worker {
 
     /// No new claims; what runs may finish until the grace time is over, and is released then.
     async fn drain(&self, tasks: &mut JoinSet<()>, until: Instant) {
-        info!(worker = %self.id, running = tasks.len(), "worker is draining");
+        info!(worker = %self.id(), running = tasks.len(), "worker is draining");
         let finished = tokio::time::timeout_at(until.into(), async {
             while let Some(ended) = tasks.join_next().await {
                 report(ended);
             }
         });
         if finished.await.is_err() {
-            self.held.stop_all_of(&self.id, Stop::Release);
+            self.held.stop_all_of(self.id(), Stop::Release);
             let released = tokio::time::timeout(RELEASE_TIME_MAX, async {
                 while let Some(ended) = tasks.join_next().await {
                     report(ended);
                 }
             });
             if released.await.is_err() {
-                warn!(worker = %self.id, running = tasks.len(), "runs could not be released; their leases run out");
+                warn!(worker = %self.id(), running = tasks.len(), "runs could not be released; their leases run out");
                 tasks.shutdown().await;
             }
         }

@@ -35,7 +35,7 @@ impl Worker {
     /// the task is somebody else's then.
     pub(super) async fn run_task(&self, claim: Claim, standing: Standing, slots: &Slots) {
         let key =
-            RunKey { task: claim.task.id, attempt: claim.task.attempt, lease: claim.lease, worker: self.id.clone() };
+            RunKey { task: claim.task.id, attempt: claim.task.attempt, lease: claim.lease, worker: self.id().clone() };
         let mut stop = standing.stop.clone();
         let (ending, batch, cause) = tokio::select! {
             ended = self.execute(&claim, &key, &standing, slots) => match ended {
@@ -184,7 +184,7 @@ impl Worker {
     }
 
     fn lost(&self, key: &RunKey) {
-        warn!(task.id = %key.task, worker = %self.id, "the claim is lost; this run writes nothing more");
+        warn!(task.id = %key.task, worker = %self.id(), "the claim is lost; this run writes nothing more");
     }
 }
 

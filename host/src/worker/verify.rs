@@ -77,7 +77,7 @@ pub(super) async fn verify(
         Gathered::World(world) => world,
         Gathered::Denied(denied) => {
             let refusal = Refusal(denied.to_string());
-            decisions.push(decision(&worker.id.0, "evidence.read", &Err(denied)).of(task.id));
+            decisions.push(decision(&worker.id().0, "evidence.read", &Err(denied)).of(task.id));
             return Verdict::Refused(refusal).into();
         }
         Gathered::Unanswered(cause) => return Verdict::Unanswered(cause).into(),
@@ -88,7 +88,7 @@ pub(super) async fn verify(
     };
     // "Mark tasks complete without evidence" is a prohibited action like any other: policy has the last word.
     let completed = may_complete(worker, task, judged.is_ok());
-    decisions.push(decision(&worker.id.0, "task.complete", &completed).of(task.id));
+    decisions.push(decision(&worker.id().0, "task.complete", &completed).of(task.id));
     let completed = completed.map_err(|denied| denied.to_string());
     match (judged, completed) {
         (Ok(Accepted::Verified(verified)), Ok(_)) => Verdict::Verified(verified).into(),

@@ -109,6 +109,7 @@ select
     c.goal_id,
     c.lease as "lease!",
     c.created_at as "created_at!",
+    c.deadline_at,
     c.requested_worker,
     coalesce(b.started_at, now()) as "run_started_at!",
     coalesce(b.log_lines, 0) as "log_lines!",

@@ -3,6 +3,7 @@
 //! Invariant: a claim is one short transaction; each write of a run names the lease that it was claimed with, and
 //! zero rows mean that the lease is lost.
 
+mod handover;
 mod position;
 
 use std::collections::HashSet;
@@ -18,6 +19,8 @@ use crate::task::{
     Attempt, Criterion, EvidenceKind, GoalId, Lease, Priority, Risk, Task, TaskId, TaskStatus, WorkerId,
 };
 
+pub(super) use handover::{Creation, Idle};
+pub use handover::{HandedOver, IdleWorkers};
 pub use position::{Beginning, Places, QueuePosition};
 
 /// Where tasks are looked up by their ids, their status is compared with this as a parameter: were it written in the
@@ -27,18 +30,34 @@ pub(super) const CLAIMED: TaskStatus = TaskStatus::InProgress;
 
 /// Who claims, and what.
 #[derive(Debug, Clone)]
-pub struct ClaimRequest<'a> {
-    pub worker_id: &'a WorkerId,
-    pub worker_type: &'a str,
-    pub task_types: &'a [String],
+pub struct Claimant {
+    pub worker_id: WorkerId,
+    pub worker_type: String,
+    pub task_types: Vec<String>,
     pub lease: Duration,
-    /// Most tasks to claim at once.
-    pub tasks_max: u32,
-    pub role: &'a str,
-    pub component_sha256: &'a [u8; 32],
-    pub manifest_sha256: &'a [u8; 32],
+    pub role: String,
+    pub component_sha256: [u8; 32],
+    pub manifest_sha256: [u8; 32],
     /// Of both and the policies: a task whose start was approved begins only with what it was approved for.
-    pub versions_sha256: &'a [u8; 32],
+    pub versions_sha256: [u8; 32],
+}
+
+impl Claimant {
+    /// Whether it claims tasks of this type that are meant for this worker or worker type, or for anybody.
+    fn takes(&self, task_type: &str, addressee: Option<&str>) -> bool {
+        let is_meant =
+            addressee.is_none_or(|name| name.is_empty() || name == self.worker_type || name == self.worker_id.0);
+        is_meant && self.task_types.iter().any(|name| name == task_type)
+    }
+
+    /// What a claim is recorded as.
+    fn claimed(&self, task: TaskId, attempt: Attempt, lease: Lease, resumed: bool) -> Event {
+        let details = json!({
+            "attempt": attempt, "lease": lease.0, "resumed": resumed, "role": self.role,
+            "component_sha256": hex::encode(self.component_sha256), "manifest_sha256": hex::encode(self.manifest_sha256),
+        });
+        Event::moved(EventKind::TaskClaimed, task, TaskStatus::InProgress, &self.worker_id.0, details)
+    }
 }
 
 /// A task that is this worker's until the lease runs out, and the attempt that begins or goes on with it.
@@ -76,86 +95,57 @@ pub struct Renewed {
 }
 
 impl Db {
-    /// Claims pending tasks of the given types, by priority, the types in turns, then by age, and begins their
+    /// Claims pending tasks of the claimant's types, by priority, the types in turns, then by age, and begins their
     /// attempts. Never waits for another claimer.
     pub async fn claim_tasks(
         &self,
-        request: &ClaimRequest<'_>,
+        claimant: &Claimant,
+        tasks_max: u32,
         position: &mut QueuePosition,
     ) -> Result<Vec<Claim>, DbError> {
-        let places = position.places(request);
+        let places = position.places(claimant);
         let beginning = places.beginning;
-        let claimed = self.claim_from(request, places).await;
+        let claimed = self.claim_from(claimant, tasks_max, places).await;
         match &claimed {
-            Ok(claims) => position.found(request, beginning, claims),
+            Ok(claims) => position.found(claimant, tasks_max, beginning, claims),
             Err(_) => position.failed(beginning),
         }
         claimed
     }
 
     /// The same for who keeps the position itself.
-    pub async fn claim_from(&self, request: &ClaimRequest<'_>, places: Places) -> Result<Vec<Claim>, DbError> {
+    pub async fn claim_from(&self, claimant: &Claimant, tasks_max: u32, places: Places) -> Result<Vec<Claim>, DbError> {
         let Places { beginning: _, types, addressees, priorities, created_at, ids, ranks } = places;
         let mut tx = self.begin_engine().await?;
-        let rows = sqlx::query_file!(
+        let rows = sqlx::query_file_as!(
+            ClaimedRow,
             "src/db/queue/claim.sql",
             &types,
             &addressees,
             priorities as Vec<Priority>,
             &created_at,
             &ids,
-            i64::from(request.tasks_max),
-            request.worker_id.0,
-            request.lease.as_secs_f64(),
-            request.role,
-            request.component_sha256.as_slice(),
-            request.manifest_sha256.as_slice(),
+            i64::from(tasks_max),
+            claimant.worker_id.0,
+            claimant.lease.as_secs_f64(),
+            claimant.role,
+            claimant.component_sha256.as_slice(),
+            claimant.manifest_sha256.as_slice(),
             &ranks,
-            request.versions_sha256.as_slice(),
+            claimant.versions_sha256.as_slice(),
         )
         .fetch_all(&mut **tx)
         .await?;
-        let (component, manifest) = (hex::encode(request.component_sha256), hex::encode(request.manifest_sha256));
-        let claimed = rows.iter().map(|row| {
-            let details = json!({
-                "attempt": row.attempt, "lease": row.lease, "resumed": row.resumed, "role": request.role,
-                "component_sha256": component, "manifest_sha256": manifest,
-            });
-            Event::moved(EventKind::TaskClaimed, TaskId(row.id), TaskStatus::InProgress, &request.worker_id.0, details)
-        });
-        let mut events: Vec<Event> = claimed.collect();
+        let claimed =
+            |row: &ClaimedRow| claimant.claimed(TaskId(row.id), Attempt(row.attempt), Lease(row.lease), row.resumed);
+        let mut events: Vec<Event> = rows.iter().map(claimed).collect();
         let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
         // A claim uses up the approval of a start.
         if rows.iter().any(|row| row.consumed) {
             events.extend(approvals::changed(&mut tx, &ids).await?);
         }
         tx.commit(events).await?;
-        let claims = rows.into_iter().map(|row| Claim {
-            place: ClaimedAt { addressee: row.requested_worker.unwrap_or_default(), created_at: row.created_at },
-            lease: Lease(row.lease),
-            run: Run {
-                started_at: row.run_started_at,
-                log_lines: u32::try_from(row.log_lines).unwrap_or(0),
-                resumed: row.resumed,
-            },
-            task: Task {
-                id: TaskId(row.id),
-                title: row.title,
-                description: row.description,
-                task_type: row.task_type,
-                evidence_kind: row.evidence_kind,
-                priority: row.priority,
-                risk: row.risk,
-                risk_reasons: serde_json::from_value(row.risk_reasons).unwrap_or_default(),
-                payload: row.payload,
-                criteria: criteria_as_stored(&row.acceptance_criteria),
-                attempt: Attempt(row.attempt),
-                attempts_max: u32::try_from(row.attempts_max).unwrap_or(1),
-                last_error: row.error_message,
-                goal: row.goal_id.map(GoalId),
-            },
-        });
-        Ok(claims.collect())
+        Ok(rows.into_iter().map(ClaimedRow::into_claim).collect())
     }
 
     /// Extends the leases that are still held, all in one statement. Waits for nobody: a row that somebody else holds just
@@ -207,6 +197,63 @@ impl Db {
     }
 }
 
+/// A claimed task as the statements give it.
+struct ClaimedRow {
+    id: Uuid,
+    title: String,
+    description: String,
+    task_type: String,
+    evidence_kind: EvidenceKind,
+    priority: Priority,
+    risk: Risk,
+    risk_reasons: Value,
+    payload: Value,
+    acceptance_criteria: Value,
+    attempt: i32,
+    attempts_max: i32,
+    error_message: Option<String>,
+    goal_id: Option<Uuid>,
+    lease: i64,
+    created_at: OffsetDateTime,
+    deadline_at: Option<OffsetDateTime>,
+    requested_worker: Option<String>,
+    run_started_at: OffsetDateTime,
+    log_lines: i32,
+    resumed: bool,
+    /// Some claim of the statement used an approval up.
+    consumed: bool,
+}
+
+impl ClaimedRow {
+    fn into_claim(self) -> Claim {
+        Claim {
+            place: ClaimedAt { addressee: self.requested_worker.unwrap_or_default(), created_at: self.created_at },
+            lease: Lease(self.lease),
+            run: Run {
+                started_at: self.run_started_at,
+                log_lines: u32::try_from(self.log_lines).unwrap_or(0),
+                resumed: self.resumed,
+            },
+            task: Task {
+                id: TaskId(self.id),
+                title: self.title,
+                description: self.description,
+                task_type: self.task_type,
+                evidence_kind: self.evidence_kind,
+                priority: self.priority,
+                risk: self.risk,
+                risk_reasons: serde_json::from_value(self.risk_reasons).unwrap_or_default(),
+                payload: self.payload,
+                criteria: criteria_as_stored(&self.acceptance_criteria),
+                attempt: Attempt(self.attempt),
+                attempts_max: u32::try_from(self.attempts_max).unwrap_or(1),
+                last_error: self.error_message,
+                goal: self.goal_id.map(GoalId),
+            },
+        }
+    }
+}
+
 fn columns(held: &[(TaskId, Lease)]) -> (Vec<Uuid>, Vec<i64>) {
     held.iter().map(|(task, lease)| (task.0, lease.0)).unzip()
 }
@@ -220,6 +267,23 @@ impl Claim {
 
     fn stood_at(&self) -> (&str, &str, Priority) {
         (&self.task.task_type, &self.place.addressee, self.task.priority)
+    }
+}
+
+#[cfg(test)]
+impl Claimant {
+    /// Of the type `w`.
+    pub(crate) fn example() -> Self {
+        Self {
+            worker_id: WorkerId("W".to_owned()),
+            worker_type: "w".to_owned(),
+            task_types: vec!["code".to_owned(), "test".to_owned()],
+            lease: Duration::from_mins(1),
+            role: "w".to_owned(),
+            component_sha256: [0; 32],
+            manifest_sha256: [0; 32],
+            versions_sha256: [0; 32],
+        }
     }
 }
 

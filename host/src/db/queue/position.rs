@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use time::macros::datetime;
 use uuid::Uuid;
 
-use super::{Claim, ClaimRequest, ClaimedAt};
+use super::{Claim, Claimant, ClaimedAt};
 use crate::task::{Priority, Task};
 
 /// How often a worker that claims from a long queue looks at it from its beginning, at most. In between it goes on where it
@@ -66,20 +66,20 @@ pub struct Places {
 
 impl QueuePosition {
     /// Where the next claim looks. Another may be under way: they do not wait for each other, and find different tasks.
-    pub fn places(&mut self, request: &ClaimRequest<'_>) -> Places {
+    pub fn places(&mut self, claimant: &Claimant) -> Places {
         let now = Instant::now();
         let from_start = self.starting.is_none() && self.from_start_at.is_none_or(|at| at <= now);
         if from_start {
             self.starting = Some(now);
         }
-        let mut addressees = vec!["", request.worker_type, &request.worker_id.0];
+        let mut addressees = vec!["", &claimant.worker_type, &claimant.worker_id.0];
         addressees.dedup();
         let beginning = Beginning { restarts: self.restarts, from_start };
         let mut places = Places { beginning, ..Places::default() };
-        for (name, addressee, priority) in request.task_types.iter().flat_map(|name| {
+        for (name, addressee, priority) in claimant.task_types.iter().flat_map(|name| {
             addressees.iter().flat_map(move |addressee| Priority::ALL.iter().map(move |it| (name, *addressee, *it)))
         }) {
-            places.ranks.push(self.rank(request.task_types, name, priority));
+            places.ranks.push(self.rank(&claimant.task_types, name, priority));
             let place = (name.clone(), addressee.to_owned(), priority);
             let reached = self.reached.get(&place).filter(|_| !from_start);
             let (created_at, id) = reached.copied().unwrap_or((BEGINNING, Uuid::nil()));
@@ -116,7 +116,7 @@ impl QueuePosition {
     }
 
     /// What a claim found, for those that begin after it.
-    pub fn found(&mut self, request: &ClaimRequest<'_>, beginning: Beginning, claims: &[Claim]) {
+    pub fn found(&mut self, claimant: &Claimant, tasks_max: u32, beginning: Beginning, claims: &[Claim]) {
         let goes_on = if beginning.restarts == self.restarts { claims } else { &[] };
         if beginning.from_start {
             self.reached.clear();
@@ -130,8 +130,8 @@ impl QueuePosition {
             let reached = self.reached.entry(place).or_insert(at);
             *reached = (*reached).max(at);
         }
-        self.serve(request.task_types, claims.iter().map(|claim| &claim.task));
-        if claims.len() < request.tasks_max as usize {
+        self.serve(&claimant.task_types, claims.iter().map(|claim| &claim.task));
+        if claims.len() < tasks_max as usize {
             // There may be more before this position.
             self.restart();
         }

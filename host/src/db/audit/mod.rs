@@ -1,14 +1,17 @@
 //! Appending to the audit log.
 //!
 //! Invariants: whatever this process changes is committed by [`AuditedTx::commit`], with the events that say so as the
-//! transaction's last statement: either both are there or neither. A chain's next row is computed from rows that are
+//! transaction's last statement, or by a statement that is [`Audited`] and stores them itself: either both are there or neither. A chain's next row is computed from rows that are
 //! committed, so the head is held from the insertion until the commit is answered; where the answer does not come, the
 //! chain has ended, and the next transaction begins another one.
+
+mod checkpoint;
 
 use std::borrow::Borrow;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use sqlx::{PgConnection, Postgres, Transaction};
 use time::OffsetDateTime;
 use tokio::sync::Mutex;
@@ -72,11 +75,43 @@ impl AuditedTx<'_> {
             return Ok(tx.commit().await?);
         }
         let mut state = ledger.state.lock().await;
-        let commit = state.append_and_commit(ledger, tx, &events);
-        tokio::time::timeout(COMMIT_TIME_MAX, commit)
-            .await
-            .unwrap_or_else(|_| Err(DbError::Unavailable("a commit was not answered in time".to_owned())))
+        in_time(state.append_and_commit(ledger, tx, &events, &Append)).await.map(|_| ())
     }
+}
+
+/// A statement that changes something and stores the rows of the audit log that say so, all in one.
+pub(super) trait Audited {
+    type Answer: Send;
+
+    /// None: it found nothing to do, and stored no row.
+    fn run<'a>(
+        &'a self,
+        connection: &'a mut PgConnection,
+        rows: &'a Rows<'a>,
+    ) -> BoxFuture<'a, Result<Option<Self::Answer>, sqlx::Error>>;
+
+    /// What an error of it means.
+    fn failed(error: sqlx::Error) -> DbError {
+        error.into()
+    }
+}
+
+impl AuditedTx<'_> {
+    /// Runs the statement as the transaction's last one, and commits. None: it found nothing to do, and nothing is changed.
+    pub(super) async fn commit_with<A: Audited>(
+        self,
+        events: &[Event],
+        last: &A,
+    ) -> Result<Option<A::Answer>, DbError> {
+        let Self { tx, ledger } = self;
+        let mut state = ledger.state.lock().await;
+        in_time(state.append_and_commit(ledger, tx, events, last)).await
+    }
+}
+
+async fn in_time<T>(commit: impl Future<Output = Result<T, DbError>>) -> Result<T, DbError> {
+    let late = || DbError::Unavailable("a commit was not answered in time".to_owned());
+    tokio::time::timeout(COMMIT_TIME_MAX, commit).await.unwrap_or_else(|_| Err(late()))
 }
 
 impl Ledger {
@@ -86,29 +121,36 @@ impl Ledger {
 }
 
 impl State {
-    async fn append_and_commit<E: Borrow<Event>>(
+    async fn append_and_commit<E: Borrow<Event>, A: Audited>(
         &mut self,
         ledger: &Ledger,
         mut tx: Transaction<'static, Postgres>,
         events: &[E],
-    ) -> Result<(), DbError> {
+        last: &A,
+    ) -> Result<Option<A::Answer>, DbError> {
         let before = self.head.take();
         let head = match before {
             Some(head) => head,
             None => begin_chain(&mut tx, ledger).await.map_err(refused)?,
         };
         let rows = Rows::following(head, events, now_micros(OffsetDateTime::now_utc()));
-        if let Err(error) = rows.insert(&mut tx).await {
-            // Never sent for commit. Where the row exists already, somebody else writes this chain: leave it to them.
-            let taken = error.as_database_error().is_some_and(|error| error.constraint() == Some("audit_log_pkey"));
-            self.head = if taken { None } else { before };
-            return Err(refused(error));
-        }
+        let answer = match last.run(&mut tx, &rows).await {
+            Ok(Some(answer)) => answer,
+            Ok(None) => {
+                self.head = before;
+                return Ok(None);
+            }
+            // Never sent for commit.
+            Err(error) => {
+                self.head = if is_taken(&error) { None } else { before };
+                return Err(A::failed(error));
+            }
+        };
         match tx.commit().await {
             Ok(()) => {
                 self.head = Some(rows.head);
                 self.known = self.head;
-                Ok(())
+                Ok(Some(answer))
             }
             Err(error) => {
                 let error = error.into();
@@ -122,10 +164,34 @@ impl State {
     }
 }
 
+/// The row exists already: somebody else writes this chain, and it is left to them.
+fn is_taken(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.constraint() == Some("audit_log_pkey"))
+}
+
 fn refused(error: sqlx::Error) -> DbError {
     match DbError::from(error) {
         error if error.is_passing() => error,
         error => DbError::AuditRefused(error.to_string()),
+    }
+}
+
+/// Nothing but the rows.
+struct Append;
+
+impl Audited for Append {
+    type Answer = ();
+
+    fn run<'a>(
+        &'a self,
+        connection: &'a mut PgConnection,
+        rows: &'a Rows<'a>,
+    ) -> BoxFuture<'a, Result<Option<()>, sqlx::Error>> {
+        Box::pin(async { rows.insert(connection).await.map(Some) })
+    }
+
+    fn failed(error: sqlx::Error) -> DbError {
+        refused(error)
     }
 }
 
@@ -181,16 +247,16 @@ impl StoredAnchor {
 }
 
 /// Rows that are ready to be inserted, column by column, and the head after them.
-struct Rows<'a> {
-    head: Head,
-    at: OffsetDateTime,
-    seqs: Vec<i64>,
-    kinds: Vec<&'a str>,
-    actors: Vec<&'a str>,
-    tasks: Vec<Option<Uuid>>,
-    details: Vec<&'a str>,
-    previous: Vec<[u8; 32]>,
-    hashes: Vec<[u8; 32]>,
+pub(super) struct Rows<'a> {
+    pub(super) head: Head,
+    pub(super) at: OffsetDateTime,
+    pub(super) seqs: Vec<i64>,
+    pub(super) kinds: Vec<&'a str>,
+    pub(super) actors: Vec<&'a str>,
+    pub(super) tasks: Vec<Option<Uuid>>,
+    pub(super) details: Vec<&'a str>,
+    pub(super) previous: Vec<[u8; 32]>,
+    pub(super) hashes: Vec<[u8; 32]>,
 }
 
 impl<'a> Rows<'a> {
@@ -263,62 +329,49 @@ impl Db {
         Ok(AuditedTx { tx: self.engine.begin().await?, ledger: &self.ledger })
     }
 
+    /// The same on a connection that does not wait long for a lock.
+    pub(super) async fn begin_handover(&self) -> Result<AuditedTx<'_>, DbError> {
+        Ok(AuditedTx { tx: self.handover.begin().await?, ledger: &self.ledger })
+    }
+
+    /// Commits one statement by itself: one way to the server, where a transaction has four. None, and nothing is done, where
+    /// it finds nothing to do, and while this process has no chain: a transaction begins one. It does not wait long for a
+    /// lock: whoever has that may wait for this process's chain.
+    pub(super) async fn commit_statement<A: Audited>(
+        &self,
+        events: &[Event],
+        statement: &A,
+    ) -> Result<Option<A::Answer>, DbError> {
+        let mut connection = self.handover.acquire().await?;
+        let mut state = self.ledger.state.lock().await;
+        let Some(before) = state.head.take() else { return Ok(None) };
+        let rows = Rows::following(before, events, now_micros(OffsetDateTime::now_utc()));
+        let late = |_| DbError::Unavailable("a statement was not answered in time".to_owned());
+        let run = statement.run(&mut connection, &rows);
+        match tokio::time::timeout(COMMIT_TIME_MAX, run).await.map_err(late)? {
+            Ok(Some(answer)) => {
+                state.head = Some(rows.head);
+                state.known = state.head;
+                Ok(Some(answer))
+            }
+            Ok(None) => {
+                state.head = Some(before);
+                Ok(None)
+            }
+            Err(error) => {
+                let is_refused = matches!(error, sqlx::Error::Database(_)) && !is_taken(&error);
+                let error = A::failed(error);
+                // As for a commit: where the database did not say no, nobody knows, and the chain ends here.
+                if is_refused && !matches!(error, DbError::Unavailable(_)) {
+                    state.head = Some(before);
+                }
+                Err(error)
+            }
+        }
+    }
+
     /// Records what happened outside of the database.
     pub async fn record(&self, events: Vec<Event>) -> Result<(), DbError> {
         self.begin_audited().await?.commit(events).await
     }
-
-    /// Rows of this process's chain that no checkpoint covers yet.
-    pub async fn audit_rows_unsigned(&self) -> i64 {
-        let state = self.ledger.state.lock().await;
-        let Some(known) = state.known else { return 0 };
-        match &state.signed {
-            Some(signed) if signed.chain == known.chain => known.seq - signed.seq,
-            Some(_) | None => known.seq,
-        }
-    }
-
-    /// Signs how far the chain has come. None if there is nothing new, or no key.
-    pub async fn audit_checkpoint(&self) -> Result<Option<Checkpoint>, DbError> {
-        let Some(key) = &self.ledger.key else { return Ok(None) };
-        let mut state = self.ledger.state.lock().await;
-        let checkpoint = match (&state.pending, state.known) {
-            // The same again: it may have been stored after all, and the next one names its digest.
-            (Some(pending), _) => pending.clone(),
-            (None, Some(known)) => {
-                let signed = state.signed.as_ref().filter(|signed| signed.chain == known.chain);
-                if signed.is_some_and(|signed| signed.seq == known.seq) {
-                    return Ok(None);
-                }
-                let previous = signed.map_or([0; 32], Checkpoint::digest);
-                Checkpoint::sign(key, known, micros(OffsetDateTime::now_utc()), previous)
-            }
-            (None, None) => return Ok(None),
-        };
-        state.pending = Some(checkpoint.clone());
-        drop(state);
-        insert_checkpoint(&self.pool, &checkpoint).await?;
-        let mut state = self.ledger.state.lock().await;
-        state.pending = None;
-        state.signed = Some(checkpoint.clone());
-        Ok(Some(checkpoint))
-    }
-}
-
-async fn insert_checkpoint(pool: &sqlx::PgPool, checkpoint: &Checkpoint) -> Result<(), DbError> {
-    let at = OffsetDateTime::UNIX_EPOCH + time::Duration::microseconds(checkpoint.at);
-    sqlx::query!(
-        "insert into audit_checkpoints (chain, seq, hash, at, previous, key_id, signature)
-        values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing",
-        checkpoint.chain,
-        checkpoint.seq,
-        checkpoint.hash.as_slice(),
-        at,
-        checkpoint.previous.as_slice(),
-        checkpoint.key_id.as_slice(),
-        checkpoint.signature.as_slice()
-    )
-    .execute(pool)
-    .await?;
-    Ok(())
 }

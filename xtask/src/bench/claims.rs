@@ -17,7 +17,7 @@ use super::host::Host;
 use crate::workspace::say;
 
 /// Of each backlog.
-const TURNS: usize = 3;
+const TURNS: usize = 6;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The server writes its log a moment later.
 const LOG_PAUSE: Duration = Duration::from_millis(500);

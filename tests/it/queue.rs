@@ -210,7 +210,8 @@ async fn what_is_put_back_is_found_again() {
             break (position, first.into_iter().next().unwrap());
         }
     };
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    // It looks from the start after twenty times as long as that took the last time, and after 3 s at the latest.
+    tokio::time::sleep(Duration::from_millis(3_200)).await;
     let later = claim_on(&db, "EXECUTOR", &["code"], 10, &mut position).await;
     assert_eq!(later[0].task.id, back.task.id, "the oldest first, once it looks from the start");
     assert!(later[0].run.resumed);

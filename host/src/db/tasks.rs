@@ -65,8 +65,8 @@ impl Db {
             None => self.commit_statement(&events, &creation).await,
         };
         let answer = match answer {
-            // Somebody has a lock.
-            Err(DbError::RolledBack(_)) => None,
+            // Somebody has a lock, a connection was dead, or the database refuses: the longer way tells, under the same id.
+            Err(error) if !matches!(error, DbError::RequestRepeated) => None,
             answer => answer?,
         };
         let Some((created, claim)) = answer else { return Ok(None) };

@@ -16,7 +16,6 @@ use uuid::Uuid;
 
 use super::{Claim, Claimant, ClaimedRow};
 use crate::audit::Event;
-use crate::db::DbError;
 use crate::db::audit::{Audited, Rows};
 use crate::db::bulk::{Admitted, Origin, created_event};
 use crate::db::task_views::TaskSummary;
@@ -128,11 +127,6 @@ impl Audited for Creation<'_> {
             let row = self.insert(connection, rows).await?;
             Ok(row.map(|row| (created(&row, self), row.into_claim())))
         })
-    }
-
-    fn failed(error: sqlx::Error) -> DbError {
-        let table = error.as_database_error().and_then(|error| error.table());
-        if table == Some("audit_log") { DbError::AuditRefused(error.to_string()) } else { error.into() }
     }
 }
 

@@ -115,7 +115,8 @@ impl Scenario<'_> {
         let report = &page["items"][0];
         let id = text(report, "id");
         ensure!(!id.is_empty(), "task {task} is completed, and there is no report of it");
-        let charts = self.places.home.join("charts");
+        // One for each report: a folder with charts in it is not written to again.
+        let charts = self.places.home.join(format!("charts-{id}"));
         self.cli.json(&["report", "show", id, "--charts", &charts.to_string_lossy()])?;
         item("report", &format!("{:?}, {} charts in {}", text(report, "title"), report["charts"], charts.display()))
     }

@@ -12,15 +12,13 @@ use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use super::roles::Pinning;
+use super::workers::{self, Shared};
 use super::{alerts, audit, policies, roles, schedules, secrets, sweeper, wakeups};
-use crate::approval::Versions;
-use crate::audit::Event;
 use crate::config::{
     ApprovalConfig, AuditConfig, AuditKey, DatabaseConfig, EgressSettings, GitHubSettings, ModelSettings,
     WebhookConfig, WorkerConfig,
 };
-use crate::db::decisions::decision;
-use crate::db::queue::{Claimant, IdleWorkers};
+use crate::db::queue::IdleWorkers;
 use crate::db::wakeups::Wake;
 use crate::db::{Db, Readiness};
 use crate::egress::{Guard, Loopback, WebClient};
@@ -28,10 +26,9 @@ use crate::github::{GitHub, GitHubConfig};
 use crate::http::{self, ApiState};
 use crate::journal::Alert;
 use crate::llm::Models;
-use crate::policy::{Authority, Policies};
-use crate::sandbox::{LoadedRole, Sandbox, SandboxConfig, Services};
+use crate::sandbox::{Sandbox, SandboxConfig, Services};
 use crate::task::{HostId, WorkerId};
-use crate::worker::{self, Held, Worker, WorkerSettings, Writer};
+use crate::worker::{self, Held, Writer};
 
 pub(super) const USER_AGENT: &str = concat!("juggernaut/", env!("CARGO_PKG_VERSION"));
 /// How long the API may take to finish its requests after the workers are done.
@@ -155,7 +152,7 @@ impl Host {
             writer: &writer,
             host: id,
         };
-        let workers = start_workers(shared, &settings.worker, loaded).await?;
+        let workers = workers::start(shared, &settings.worker, loaded).await?;
         let worker_names = workers.iter().map(|worker| worker.id().clone()).collect();
         let workers = workers.into_iter().map(|worker| tokio::spawn(worker.work(stopping.clone()))).collect();
         let api = tokio::spawn(serve(
@@ -298,23 +295,6 @@ pub fn github(settings: &GitHubSettings) -> Result<Option<GitHub>> {
     Ok(Some(GitHub::new(config).context("the GitHub client can not be made")?))
 }
 
-/// What policy lets a role claim of what its manifest names, and what it said of each, for the record.
-fn claimable(authority: &Authority, worker: &WorkerId) -> (Vec<String>, Vec<Event>) {
-    let role = &authority.manifest.role;
-    let (mut allowed, mut decisions) = (Vec::new(), Vec::new());
-    for task_type in &role.task_types {
-        let decided = authority.may_claim(task_type);
-        decisions.push(decision(&worker.0, &format!("task.claim {task_type}"), &decided));
-        match decided {
-            Ok(_) => allowed.push(task_type.clone()),
-            Err(denied) => {
-                warn!(role = role.name, task_type, %denied, "policy keeps the role from a task type of its manifest");
-            }
-        }
-    }
-    (allowed, decisions)
-}
-
 /// The client, where a key is configured.
 fn models(settings: &ModelSettings) -> Result<Option<Models>> {
     if settings.api_key.is_none() {
@@ -337,73 +317,4 @@ pub fn web(settings: EgressSettings) -> Result<WebClient> {
 pub(super) fn guard(settings: EgressSettings) -> Guard {
     let EgressSettings { loopback_allowed } = settings;
     Guard::new(if loopback_allowed { Loopback::Allowed } else { Loopback::Refused })
-}
-
-/// What all workers of this process share.
-struct Shared<'a> {
-    db: &'a Db,
-    sandbox: &'a Arc<Sandbox>,
-    services: &'a Arc<Services>,
-    policies: &'a Arc<Policies>,
-    wake: &'a Wake,
-    idle: &'a IdleWorkers,
-    held: &'a Arc<Held>,
-    writer: &'a Writer,
-    host: HostId,
-}
-
-async fn start_workers(
-    shared: Shared<'_>,
-    config: &WorkerConfig,
-    loaded: Vec<Arc<LoadedRole>>,
-) -> Result<Vec<Arc<Worker>>> {
-    let Shared { db, sandbox, services, policies, wake, idle, held, writer, host } = shared;
-    let several = loaded.len() > 1;
-    let mut workers = Vec::new();
-    for role in loaded {
-        let info = &role.manifest.role;
-        let name = match &config.worker_id {
-            Some(id) if several => WorkerId(format!("{id}-{}", info.name)),
-            Some(id) => WorkerId(id.clone()),
-            None => WorkerId(info.name.to_uppercase()),
-        };
-        let authority = Arc::new(Authority::new(Arc::clone(policies), Arc::clone(&role.manifest))?);
-        let (task_types, decisions) = claimable(&authority, &name);
-        db.record(decisions).await?;
-        let versions =
-            Versions { component: role.component_sha256, manifest: role.manifest.sha256, policy: policies.digest() };
-        let versions_sha256 = versions.digest();
-        let id = db.register_worker(&name, &info.worker_type, &task_types, host, &versions_sha256).await?;
-        let claimant = Claimant {
-            worker_id: id,
-            worker_type: info.worker_type.clone(),
-            task_types,
-            lease: config.lease,
-            role: info.name.clone(),
-            component_sha256: role.component_sha256,
-            manifest_sha256: role.manifest.sha256,
-            versions_sha256,
-        };
-        workers.push(Arc::new(Worker {
-            db: db.clone(),
-            sandbox: Arc::clone(sandbox),
-            services: Arc::clone(services),
-            role,
-            authority,
-            claimant: Arc::new(claimant),
-            settings: WorkerSettings {
-                concurrency: config.concurrency,
-                heartbeat: config.heartbeat,
-                poll: config.poll,
-                grace: config.grace,
-                retry_base: config.retry,
-            },
-            host,
-            held: Arc::clone(held),
-            writer: writer.clone(),
-            wake: wake.clone(),
-            idle: idle.clone(),
-        }));
-    }
-    Ok(workers)
 }

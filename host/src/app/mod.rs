@@ -21,6 +21,7 @@ mod schedules;
 mod secrets;
 mod sweeper;
 mod wakeups;
+mod workers;
 
 pub use alerts::test_notification;
 pub use audit::new_audit_seed;

@@ -57,7 +57,7 @@ fn a_write_on_the_pool_is_seen() {
 fn writes_on_the_pool(text: &str) -> Vec<String> {
     let statements = text.split("sqlx::query").skip(1).map(|rest| rest.split(".await").next().unwrap_or(rest));
     let writes = |statement: &&str| {
-        let on_pool = ["(self.pool())", "(&self.pool)", "(&self.engine)", "(pool)"]
+        let on_pool = ["(self.pool())", "(&self.pool)", "(&self.engine)", "(&self.handover)", "(pool)"]
             .iter()
             .any(|executor| statement.contains(executor));
         let verb = statement.find('"').map_or("", |at| statement[at + 1..].trim_start());

@@ -142,8 +142,6 @@ impl From<sqlx::Error> for DbError {
             return Self::NulCharacter;
         }
         match refused.constraint() {
-            // By a statement whose answer was lost.
-            Some("governance_tasks_pkey") => Self::Unavailable("the task may be there already".to_owned()),
             Some("governance_tasks_task_type_fkey") => Self::UnknownTaskType,
             Some("governance_tasks_status_transition") => Self::Transition(refused.message().to_owned()),
             Some("governance_tasks_evidence") => Self::NoEvidence,

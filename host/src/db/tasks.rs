@@ -1,14 +1,15 @@
 //! Tasks as people handle them: create, look, cancel, retry. The queue's side (claim, lease, finish) is elsewhere.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 use sqlx::PgConnection;
+use tracing::warn;
 
 use super::attempts::{Ended, end_attempts};
 use super::bulk::{Admitted, Origin, create_in, waiting_status};
 use super::logs::{LogEntry, append};
-use super::queue::{Claim, Creation, Idle, IdleWorkers};
+use super::queue::IdleWorkers;
 use super::request_keys::{RequestKey, remember};
 use super::task_views::{Dependency, RunView, TaskContent, TaskCursor, TaskDetail, TaskFilter, TaskSummary};
 use super::{Db, DbError, approvals, goals, rows};
@@ -30,12 +31,23 @@ impl Db {
         key: Option<&RequestKey>,
         idle: &IdleWorkers,
     ) -> Result<TaskSummary, DbError> {
-        if let Some(worker) = idle.take(task)
-            && let Some(created) = self.create_claimed(worker, task, principal, key).await?
-        {
+        let handed = self.hand_over(idle, task, principal, key).await;
+        if let Ok(Some(created)) = handed {
             return Ok(created);
         }
         let mut tx = self.begin_audited().await?;
+        match handed {
+            Err(DbError::RequestRepeated) => return Err(DbError::RequestRepeated),
+            Err(error) => {
+                warn!(task.id = %task.id, %error, "a task could not be handed to an idle worker; it waits for a claim");
+                // Perhaps only the answer was lost.
+                match summary(&mut tx, task.id).await {
+                    Err(DbError::UnknownTask(_)) => {}
+                    found => return found,
+                }
+            }
+            Ok(_) => {}
+        }
         if let Some(key) = key {
             remember(&mut tx, principal, key, &[task.id]).await?;
         }
@@ -48,46 +60,6 @@ impl Db {
         };
         tx.commit(events).await?;
         Ok(created)
-    }
-
-    /// For a worker that is idle. None, and nothing is done, where it has to be created by the longer way.
-    async fn create_claimed(
-        &self,
-        worker: Idle,
-        task: &Admitted,
-        principal: &str,
-        key: Option<&RequestKey>,
-    ) -> Result<Option<TaskSummary>, DbError> {
-        let (asked_at, creation) = (Instant::now(), worker.creation(task, principal));
-        let events = creation.events();
-        let answer = match key {
-            Some(key) => self.create_once(&events, &creation, task.id, principal, key).await,
-            None => self.commit_statement(&events, &creation).await,
-        };
-        let answer = match answer {
-            // Somebody has a lock, a connection was dead, or the database refuses: the longer way tells, under the same id.
-            Err(error) if !matches!(error, DbError::RequestRepeated) => None,
-            answer => answer?,
-        };
-        let Some((created, claim)) = answer else { return Ok(None) };
-        worker.give(claim, asked_at);
-        // It begins before anything else is done.
-        tokio::task::yield_now().await;
-        Ok(Some(created))
-    }
-
-    async fn create_once(
-        &self,
-        events: &[Event],
-        creation: &Creation<'_>,
-        id: TaskId,
-        principal: &str,
-        key: &RequestKey,
-    ) -> Result<Option<(TaskSummary, Claim)>, DbError> {
-        let mut tx = self.begin_handover().await?;
-        // Another request with the same key is waited for before the chain is held.
-        remember(&mut tx, principal, key, &[id]).await?;
-        tx.commit_with(events, creation).await
     }
 
     /// A task with its dependencies and the run of its newest attempt.

@@ -70,23 +70,23 @@ pub(super) async fn create_task(
     let admitted = Admitted { id, task, treatment: admission.treatment() };
     let created = create(&state, admitted, creator.clone(), key.clone()).await?;
     match first_or_before(&state.db, creator, key.as_ref(), created).await? {
-        Ok(task) => {
-            wake(&state, &task);
-            Ok((StatusCode::CREATED, AppendHeaders([(LOCATION, path_of(id))]), Json(task)).into_response())
-        }
+        Ok(task) => Ok((StatusCode::CREATED, AppendHeaders([(LOCATION, path_of(id))]), Json(task)).into_response()),
         Err(before) => again(&state, &before).await,
     }
 }
 
-/// Goes on to its end where the caller has left: what is claimed for a worker reaches it.
+/// Goes on to its end where the caller has left: a worker gets to know of the task.
 async fn create(
     state: &ApiState,
     task: Admitted,
     creator: String,
     key: Option<RequestKey>,
 ) -> Result<Result<TaskSummary, DbError>, Problem> {
-    let (db, idle) = (state.db.clone(), state.idle.clone());
-    let creating = tokio::spawn(async move { db.create_task(&task, &creator, key.as_ref(), &idle).await });
+    let state = state.clone();
+    let creating = tokio::spawn(async move {
+        let created = state.db.create_task(&task, &creator, key.as_ref(), &state.idle).await;
+        created.inspect(|task| wake(&state, task))
+    });
     creating.await.map_err(|failed| Problem::internal(format!("the task was not created: {failed}")))
 }
 

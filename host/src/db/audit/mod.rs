@@ -1,9 +1,9 @@
 //! Appending to the audit log.
 //!
 //! Invariants: whatever this process changes is committed by [`AuditedTx::commit`], with the events that say so as the
-//! transaction's last statement, or by a statement that is [`Audited`] and stores them itself: either both are there or neither. A chain's next row is computed from rows that are
-//! committed, so the head is held from the insertion until the commit is answered; where the answer does not come, the
-//! chain has ended, and the next transaction begins another one.
+//! transaction's last statement, or by a statement that is [`Audited`] and stores them itself: either both are there or
+//! neither. A chain's next row is computed from rows that are committed, so the head is held from the insertion until the
+//! commit is answered; where the answer does not come, the chain has ended, and the next transaction begins another one.
 
 mod checkpoint;
 
@@ -77,6 +77,17 @@ impl AuditedTx<'_> {
         let mut state = ledger.state.lock().await;
         in_time(state.append_and_commit(ledger, tx, &events, &Append)).await.map(|_| ())
     }
+
+    /// Runs the statement as the transaction's last one, and commits. None: it found nothing to do, and nothing is changed.
+    pub(super) async fn commit_with<A: Audited>(
+        self,
+        events: &[Event],
+        last: &A,
+    ) -> Result<Option<A::Answer>, DbError> {
+        let Self { tx, ledger } = self;
+        let mut state = ledger.state.lock().await;
+        in_time(state.append_and_commit(ledger, tx, events, last)).await
+    }
 }
 
 /// A statement that changes something and stores the rows of the audit log that say so, all in one.
@@ -93,19 +104,6 @@ pub(super) trait Audited {
     /// What an error of it means.
     fn failed(error: sqlx::Error) -> DbError {
         error.into()
-    }
-}
-
-impl AuditedTx<'_> {
-    /// Runs the statement as the transaction's last one, and commits. None: it found nothing to do, and nothing is changed.
-    pub(super) async fn commit_with<A: Audited>(
-        self,
-        events: &[Event],
-        last: &A,
-    ) -> Result<Option<A::Answer>, DbError> {
-        let Self { tx, ledger } = self;
-        let mut state = ledger.state.lock().await;
-        in_time(state.append_and_commit(ledger, tx, events, last)).await
     }
 }
 
@@ -157,6 +155,37 @@ impl State {
                 // The database said no: nothing is committed. Otherwise nobody knows, and the chain ends here.
                 if !matches!(error, DbError::Unavailable(_)) {
                     self.head = before;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// None, too, while there is no chain: a statement by itself begins none.
+    async fn commit_alone<A: Audited>(
+        &mut self,
+        connection: &mut PgConnection,
+        events: &[Event],
+        statement: &A,
+    ) -> Result<Option<A::Answer>, DbError> {
+        let Some(before) = self.head.take() else { return Ok(None) };
+        let rows = Rows::following(before, events, now_micros(OffsetDateTime::now_utc()));
+        match statement.run(connection, &rows).await {
+            Ok(Some(answer)) => {
+                self.head = Some(rows.head);
+                self.known = self.head;
+                Ok(Some(answer))
+            }
+            Ok(None) => {
+                self.head = Some(before);
+                Ok(None)
+            }
+            Err(error) => {
+                let is_refused = matches!(error, sqlx::Error::Database(_)) && !is_taken(&error);
+                let error = A::failed(error);
+                // As for a commit: where the database did not say no, nobody knows, and the chain ends here.
+                if is_refused && !matches!(error, DbError::Unavailable(_)) {
+                    self.head = Some(before);
                 }
                 Err(error)
             }
@@ -344,30 +373,7 @@ impl Db {
     ) -> Result<Option<A::Answer>, DbError> {
         let mut connection = self.handover.acquire().await?;
         let mut state = self.ledger.state.lock().await;
-        let Some(before) = state.head.take() else { return Ok(None) };
-        let rows = Rows::following(before, events, now_micros(OffsetDateTime::now_utc()));
-        let late = |_| DbError::Unavailable("a statement was not answered in time".to_owned());
-        let run = statement.run(&mut connection, &rows);
-        match tokio::time::timeout(COMMIT_TIME_MAX, run).await.map_err(late)? {
-            Ok(Some(answer)) => {
-                state.head = Some(rows.head);
-                state.known = state.head;
-                Ok(Some(answer))
-            }
-            Ok(None) => {
-                state.head = Some(before);
-                Ok(None)
-            }
-            Err(error) => {
-                let is_refused = matches!(error, sqlx::Error::Database(_)) && !is_taken(&error);
-                let error = A::failed(error);
-                // As for a commit: where the database did not say no, nobody knows, and the chain ends here.
-                if is_refused && !matches!(error, DbError::Unavailable(_)) {
-                    state.head = Some(before);
-                }
-                Err(error)
-            }
-        }
+        in_time(state.commit_alone(&mut connection, events, statement)).await
     }
 
     /// Records what happened outside of the database.

@@ -1,34 +1,35 @@
--- A new task that is claimed as it comes to be. $1 to $12: the task; $13 who created it, $14 the same for people, $15
--- metadata of its line in the execution log; $16 worker id, $17 lease in seconds, $18 role, $19 and $20 digests of its
--- component and manifest; $21 to $29 its rows of the audit log: chain, time, and column by column. What a claim writes is
--- written as `claim.sql` does, and so are the columns of the answer. Nothing is written where the deadline has passed.
+-- A new task that is claimed as it comes to be. $1 to $12: the task; $13 who created it; $14 worker id, $15 lease in
+-- seconds, $16 role, $17 and $18 digests of its component and manifest, $19 fencing number; $20 to $28 its rows of the audit
+-- log: chain, time, and column by column. What a claim writes is written as `claim.sql` does, and so are the columns of the
+-- answer. Nothing is written where the deadline has passed.
 with created as (
     insert into governance_tasks (id, title, description, task_type, status, priority, acceptance_criteria,
         assigned_worker, requested_worker, risk, risk_reasons, payload, attempts_max, deadline_at, created_by,
         started_at, lease, lease_expires_at)
-    select $1, $2, $3, $4, 'in_progress', $5, $6, $16, $7, $8, $9, $10, $11, $12, $13,
-        now(), 1, now() + make_interval(secs => $17)
+    select $1, $2, $3, $4, 'in_progress', $5, $6, $14, $7, $8, $9, $10, $11, $12, $13,
+        now(), $19, now() + make_interval(secs => $15)
     where $12::timestamptz is null or $12 > now()
     returning *
 ),
 runs as (
     insert into task_runs (task_id, attempt, worker_id, role, component_sha256, manifest_sha256)
-    select id, attempt, $16, $18, $19, $20 from created
+    select id, attempt, $14, $16, $17, $18 from created
 ),
 logged as (
     insert into execution_logs (task_id, worker_id, attempt, action, level, message, metadata)
-    select id, null, null, 'task_created', 'info'::log_level, format('Task created by %s, pending', $14::text), $15::jsonb
+    select id, null, null, 'task_created', 'info'::log_level, format('Task created by %s, pending', created_by),
+        jsonb_build_object('principal', created_by)
     from created
     union all
-    select id, $16, attempt, 'task_start', 'info', 'Starting task: ' || title,
+    select id, $14, attempt, 'task_start', 'info', 'Starting task: ' || title,
         jsonb_build_object('task_type', task_type, 'priority', priority, 'risk', risk,
-            'component_sha256', encode($19, 'hex'))
+            'component_sha256', encode($17, 'hex'))
     from created
 ),
 audited as (
     insert into audit_log (chain, seq, at, kind, actor, task_id, details, prev_hash, hash)
-    select $21, row.seq, $22, row.kind, row.actor, row.task_id, row.details::json, row.prev_hash, row.hash
-    from unnest($23::bigint[], $24::text[], $25::text[], $26::uuid[], $27::text[], $28::bytea[], $29::bytea[])
+    select $20, row.seq, $21, row.kind, row.actor, row.task_id, row.details::json, row.prev_hash, row.hash
+    from unnest($22::bigint[], $23::text[], $24::text[], $25::uuid[], $26::text[], $27::bytea[], $28::bytea[])
         as row (seq, kind, actor, task_id, details, prev_hash, hash)
     where exists (select from created)
 )

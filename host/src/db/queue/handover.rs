@@ -18,11 +18,13 @@ use super::{Claim, Claimant, ClaimedRow};
 use crate::audit::Event;
 use crate::db::audit::{Audited, Rows};
 use crate::db::bulk::{Admitted, Origin, created_event};
+use crate::db::request_keys::{RequestKey, remember};
 use crate::db::task_views::TaskSummary;
+use crate::db::{Db, DbError};
 use crate::journal;
 use crate::task::{Attempt, EvidenceKind, Lease, Priority, Risk, TaskId, TaskStatus, Treatment, WorkerId};
 
-/// As the statement gives it.
+/// Of a task that nobody has claimed before.
 const FIRST_LEASE: Lease = Lease(1);
 
 /// Largest payload and description: nothing else is committed while the statement is under way.
@@ -34,7 +36,7 @@ pub struct IdleWorkers(Arc<Mutex<Vec<Idle>>>);
 
 /// A worker that waits. Whoever has it gives it a task or drops it, and the worker hears of either.
 #[derive(Debug)]
-pub(in crate::db) struct Idle {
+struct Idle {
     claimant: Arc<Claimant>,
     to: oneshot::Sender<HandedOver>,
 }
@@ -67,7 +69,7 @@ impl IdleWorkers {
     }
 
     /// A worker that would claim this task at once.
-    pub(in crate::db) fn take(&self, task: &Admitted) -> Option<Idle> {
+    fn take(&self, task: &Admitted) -> Option<Idle> {
         let draft = task.task.draft();
         let Treatment { risk, start_reason, .. } = &task.treatment;
         // What waits for a person or for another task is nobody's yet. Critical risk waits whatever policy says.
@@ -85,13 +87,8 @@ impl IdleWorkers {
 }
 
 impl Idle {
-    /// The task as it is to be created, claimed by this worker.
-    pub(in crate::db) fn creation<'a>(&'a self, admitted: &'a Admitted, principal: &'a str) -> Creation<'a> {
-        Creation { admitted, principal, claimant: &self.claimant }
-    }
-
     /// Once the claim is committed.
-    pub(in crate::db) fn give(self, claim: Claim, asked_at: Instant) {
+    fn give(self, claim: Claim, asked_at: Instant) {
         let task = claim.task.id;
         if self.to.send(HandedOver { claim, asked_at }).is_err() {
             warn!(task.id = %task, worker = %self.claimant.worker_id, "the worker is gone; the task's lease runs out");
@@ -99,44 +96,58 @@ impl Idle {
     }
 }
 
+impl Db {
+    /// Creates the task as the claim of an idle worker. None, and nothing is done, where no such worker would claim it, the
+    /// deadline has passed, or this process has no chain in the audit log just now.
+    pub(in crate::db) async fn hand_over(
+        &self,
+        idle: &IdleWorkers,
+        task: &Admitted,
+        principal: &str,
+        key: Option<&RequestKey>,
+    ) -> Result<Option<TaskSummary>, DbError> {
+        let Some(worker) = idle.take(task) else { return Ok(None) };
+        let (asked_at, creation) = (Instant::now(), Creation { task, principal, claimant: &worker.claimant });
+        let events = creation.events();
+        let answer = match key {
+            Some(key) => {
+                let mut tx = self.begin_handover().await?;
+                // Another request with the same key is waited for before the chain is held.
+                remember(&mut tx, principal, key, &[task.id]).await?;
+                tx.commit_with(&events, &creation).await?
+            }
+            None => self.commit_statement(&events, &creation).await?,
+        };
+        let Some((created, claim)) = answer else { return Ok(None) };
+        worker.give(claim, asked_at);
+        // It begins before anything else is done.
+        tokio::task::yield_now().await;
+        Ok(Some(created))
+    }
+}
+
 /// Creates a task that is claimed from the beginning, unless its deadline has passed.
-pub(in crate::db) struct Creation<'a> {
-    admitted: &'a Admitted,
+struct Creation<'a> {
+    task: &'a Admitted,
     principal: &'a str,
     claimant: &'a Claimant,
 }
 
 impl Creation<'_> {
     /// What has to be recorded.
-    pub(in crate::db) fn events(&self) -> [Event; 2] {
-        let Self { admitted, principal, claimant } = self;
-        let created = created_event(admitted, TaskStatus::Pending, false, Origin::of(principal));
-        [created, claimant.claimed(admitted.id, Attempt::FIRST, FIRST_LEASE, false)]
+    fn events(&self) -> [Event; 2] {
+        let Self { task, principal, claimant } = self;
+        let created = created_event(task, TaskStatus::Pending, false, Origin::of(principal));
+        [created, claimant.claimed(task.id, Attempt::FIRST, FIRST_LEASE, false)]
     }
-}
 
-impl Audited for Creation<'_> {
-    type Answer = (TaskSummary, Claim);
-
-    fn run<'a>(
-        &'a self,
-        connection: &'a mut PgConnection,
-        rows: &'a Rows<'a>,
-    ) -> BoxFuture<'a, Result<Option<Self::Answer>, sqlx::Error>> {
-        Box::pin(async move {
-            let row = self.insert(connection, rows).await?;
-            Ok(row.map(|row| (created(&row, self), row.into_claim())))
-        })
-    }
-}
-
-impl Creation<'_> {
     async fn insert(&self, connection: &mut PgConnection, rows: &Rows<'_>) -> Result<Option<ClaimedRow>, sqlx::Error> {
-        let (draft, treatment, claimant) = (self.admitted.task.draft(), &self.admitted.treatment, self.claimant);
+        let Self { task: Admitted { id, task, treatment }, principal, claimant } = self;
+        let draft = task.draft();
         sqlx::query_file_as!(
             ClaimedRow,
             "src/db/queue/create_claimed.sql",
-            self.admitted.id.0,
+            id.0,
             draft.title,
             draft.description,
             draft.task_type,
@@ -148,14 +159,13 @@ impl Creation<'_> {
             draft.payload,
             i32::try_from(draft.attempts_max).unwrap_or(i32::MAX),
             draft.deadline_at,
-            self.principal,
-            self.principal,
-            json!({ "principal": self.principal }),
+            principal,
             claimant.worker_id.0,
             claimant.lease.as_secs_f64(),
             claimant.role,
             claimant.component_sha256.as_slice(),
             claimant.manifest_sha256.as_slice(),
+            FIRST_LEASE as Lease,
             rows.head.chain,
             rows.at,
             &rows.seqs,
@@ -169,28 +179,43 @@ impl Creation<'_> {
         .fetch_optional(connection)
         .await
     }
+
+    fn summary(&self, row: &ClaimedRow) -> TaskSummary {
+        TaskSummary {
+            id: TaskId(row.id),
+            title: row.title.clone(),
+            task_type: row.task_type.clone(),
+            status: TaskStatus::InProgress,
+            priority: row.priority,
+            risk: row.risk,
+            assigned_worker: Some(self.claimant.worker_id.0.clone()),
+            attempt: row.attempt,
+            attempts_max: row.attempts_max,
+            blocked_by: 0,
+            requires_approval: false,
+            approval_reason: None,
+            error_message: None,
+            created_by: self.principal.to_owned(),
+            created_at: row.created_at,
+            started_at: Some(row.run_started_at),
+            completed_at: None,
+            deadline_at: row.deadline_at,
+            goal: None,
+        }
+    }
 }
 
-fn created(row: &ClaimedRow, creation: &Creation<'_>) -> TaskSummary {
-    TaskSummary {
-        id: TaskId(row.id),
-        title: row.title.clone(),
-        task_type: row.task_type.clone(),
-        status: TaskStatus::InProgress,
-        priority: row.priority,
-        risk: row.risk,
-        assigned_worker: Some(creation.claimant.worker_id.0.clone()),
-        attempt: row.attempt,
-        attempts_max: row.attempts_max,
-        blocked_by: 0,
-        requires_approval: false,
-        approval_reason: None,
-        error_message: None,
-        created_by: creation.principal.to_owned(),
-        created_at: row.created_at,
-        started_at: Some(row.run_started_at),
-        completed_at: None,
-        deadline_at: row.deadline_at,
-        goal: None,
+impl Audited for Creation<'_> {
+    type Answer = (TaskSummary, Claim);
+
+    fn run<'a>(
+        &'a self,
+        connection: &'a mut PgConnection,
+        rows: &'a Rows<'a>,
+    ) -> BoxFuture<'a, Result<Option<Self::Answer>, sqlx::Error>> {
+        Box::pin(async move {
+            let row = self.insert(connection, rows).await?;
+            Ok(row.map(|row| (self.summary(&row), row.into_claim())))
+        })
     }
 }

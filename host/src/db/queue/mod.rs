@@ -19,7 +19,6 @@ use crate::task::{
     Attempt, Criterion, EvidenceKind, GoalId, Lease, Priority, Risk, Task, TaskId, TaskStatus, WorkerId,
 };
 
-pub(super) use handover::{Creation, Idle};
 pub use handover::{HandedOver, IdleWorkers};
 pub use position::{Beginning, Places, QueuePosition};
 

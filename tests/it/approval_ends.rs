@@ -1,10 +1,8 @@
 //! How approvals end that nobody uses, and who is one person.
 
 use juggernaut::approval::Asked;
-use juggernaut::db::bulk::Admitted;
-use juggernaut::db::queue::IdleWorkers;
 use juggernaut::db::tokens::TokenRole;
-use juggernaut::task::{NewTask, Risk, TaskId, Treatment};
+use juggernaut::task::TaskId;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
@@ -12,7 +10,7 @@ use crate::approval_people::person;
 use crate::approval_races::request;
 use crate::approvals::{approver, merges, risky, sql, waiting};
 use crate::audit::{agrees, count};
-use crate::queue::{self, claim, execute, row};
+use crate::engine::{self, admitted, claim, execute, row};
 use crate::support::{Database, Host, LIMIT, Options, RolesDir, code_task};
 
 /// It waits for another task, so nobody claims it in time.
@@ -25,11 +23,9 @@ async fn an_approved_start_that_expires_is_asked_for_anew_whatever_the_task_wait
             "title": worker, "task_type": "code", "depends_on": depends_on, "assigned_worker": worker,
             "payload": { "repository": "demo/sample", "instructions": "do it" },
         });
-        let task = NewTask::admit(serde_json::from_value(draft).unwrap()).unwrap();
-        let start_reason = start_reason.map(str::to_owned);
-        let treatment = Treatment { risk: Risk::Low, risk_reasons: vec![], start_reason, policies: vec![] };
-        let admitted = Admitted { id: TaskId::generate(), task, treatment };
-        db.create_task(&admitted, "tests", None, &IdleWorkers::default()).await.unwrap().id
+        let mut task = admitted(draft);
+        task.treatment.start_reason = start_reason.map(str::to_owned);
+        engine::create(&db, &task).await.id
     };
     let first = create("FIRST", &[], None).await;
     let second = create("SECOND", &[first], Some("somebody looks")).await;
@@ -44,7 +40,7 @@ async fn an_approved_start_that_expires_is_asked_for_anew_whatever_the_task_wait
     let (_, key) = claim(&db, "FIRST").await;
     let evidence = json!({ "verdict": "verified", "steps": [{ "attempt": 1, "position": 0 }] });
     let ending = juggernaut::db::outcomes::Ending::completed(&evidence, "done".to_owned()).unwrap();
-    queue::end(&db, &key, &queue::batch(0), &ending).await.unwrap();
+    engine::end(&db, &key, &engine::batch(0), &ending).await.unwrap();
     assert_eq!(row(pool, second).await["status"], "pending");
     assert_eq!(db.sweep_approvals().await.unwrap().asked, 1);
     let waits = row(pool, second).await;

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::approval_people::person;
 use crate::approvals::{approver, merge_requests, merges, sql, waiting};
-use crate::queue;
+use crate::engine;
 use crate::support::{Database, LIMIT, Options};
 
 const MERGE: &str = "/repos/demo/sample/pulls/*/merge";
@@ -141,28 +141,28 @@ pub(crate) fn request(digest: [u8; 32]) -> Request {
 async fn a_decision_may_be_quicker_than_the_end_of_the_run() {
     let database = Database::create().await;
     let (pool, db) = (database.pool(), database.db());
-    queue::execute(pool, "insert into governance_tasks (title, task_type, risk) values ('t', 'code', 'high')").await;
-    let (_, key) = queue::claim(&db, "EXECUTOR").await;
+    engine::execute(pool, "insert into governance_tasks (title, task_type, risk) values ('t', 'code', 'high')").await;
+    let (_, key) = engine::claim(&db, "EXECUTOR").await;
     let Asked::Waiting(id) = db.ask_approval(&key, &request([7; 32])).await.unwrap() else { panic!("it waits") };
     assert_eq!(db.ask_approval(&key, &request([7; 32])).await.unwrap(), Asked::Waiting(id), "the same question");
-    let used = |approval, digest| Batch { uses: vec![(0, Use { approval, digest })], ..queue::batch(0) };
-    let early = queue::store(&db, &key, &used(id, [7; 32])).await;
+    let used = |approval, digest| Batch { uses: vec![(0, Use { approval, digest })], ..engine::batch(0) };
+    let early = engine::store(&db, &key, &used(id, [7; 32])).await;
     assert!(matches!(early, Err(DbError::NotApproved)), "{early:?}");
     assert!(db.load_steps(key.task, key.attempt).await.unwrap().is_empty(), "the intent went with it");
 
     db.approve(id, &person(&db, "ann@example.org").await, None).await.unwrap();
     let ending = Ending::WaitingApproval { approval: id, reason: "waits".to_owned() };
-    queue::end(&db, &key, &Batch::default(), &ending).await.unwrap();
-    let row = queue::row(pool, key.task).await;
+    engine::end(&db, &key, &Batch::default(), &ending).await.unwrap();
+    let row = engine::row(pool, key.task).await;
     assert_eq!((&row["status"], &row["requires_approval"]), (&json!("pending"), &json!(false)), "{row}");
 
-    let (_, key) = queue::claim(&db, "EXECUTOR").await;
+    let (_, key) = engine::claim(&db, "EXECUTOR").await;
     assert_eq!(db.ask_approval(&key, &request([7; 32])).await.unwrap(), Asked::Approved(id));
-    let other = queue::store(&db, &key, &used(id, [8; 32])).await;
+    let other = engine::store(&db, &key, &used(id, [8; 32])).await;
     assert!(matches!(other, Err(DbError::NotApproved)), "another action: {other:?}");
-    queue::store(&db, &key, &used(id, [7; 32])).await.unwrap();
-    let twice = Batch { uses: vec![(1, Use { approval: id, digest: [7; 32] })], ..queue::batch(1) };
-    let twice = queue::store(&db, &key, &twice).await;
+    engine::store(&db, &key, &used(id, [7; 32])).await.unwrap();
+    let twice = Batch { uses: vec![(1, Use { approval: id, digest: [7; 32] })], ..engine::batch(1) };
+    let twice = engine::store(&db, &key, &twice).await;
     assert!(matches!(twice, Err(DbError::NotApproved)), "{twice:?}");
     let after_crash = |position| Request { position, unfinished: true, ..request([7; 32]) };
     assert_eq!(db.ask_approval(&key, &after_crash(0)).await.unwrap(), Asked::Consumed);

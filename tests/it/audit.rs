@@ -9,7 +9,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::queue::execute;
+use crate::engine::execute;
 use crate::support::{AUDIT_KEY, CliOutput, Database, Host, LIMIT, Options, code_task, juggernaut};
 
 pub(crate) fn quick() -> Options {

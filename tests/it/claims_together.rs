@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use juggernaut::db::queue::{Claim, QueuePosition};
 use juggernaut::task::TaskId;
 
-use crate::queue::{claimant, execute};
+use crate::engine::{claimant, execute};
 use crate::support::Database;
 
 const TASKS: usize = 30;

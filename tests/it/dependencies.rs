@@ -2,18 +2,16 @@
 
 use std::time::Duration;
 
-use juggernaut::db::bulk::Admitted;
 use juggernaut::db::journal::Batch;
 use juggernaut::db::outcomes::Ending;
-use juggernaut::db::queue::IdleWorkers;
 use juggernaut::db::{Db, DbError};
-use juggernaut::task::{NewTask, Risk, TaskId, Treatment};
+use juggernaut::task::TaskId;
 use serde_json::json;
 use sqlx::PgPool;
 use time::OffsetDateTime;
 
 use crate::audit::{agrees, count};
-use crate::queue::{batch, claim, end, execute, row, store};
+use crate::engine::{self, admitted, batch, claim, end, execute, row, store};
 use crate::support::{Database, LIMIT};
 
 async fn create(db: &Db, worker: &str, depends_on: &[TaskId]) -> TaskId {
@@ -21,10 +19,7 @@ async fn create(db: &Db, worker: &str, depends_on: &[TaskId]) -> TaskId {
     let draft = json!({
         "title": worker, "task_type": "code", "payload": payload, "depends_on": depends_on, "assigned_worker": worker,
     });
-    let task = NewTask::admit(serde_json::from_value(draft).unwrap()).unwrap();
-    let treatment = Treatment { risk: Risk::Low, risk_reasons: vec![], start_reason: None, policies: vec![] };
-    let admitted = Admitted { id: TaskId::generate(), task, treatment };
-    db.create_task(&admitted, "tests", None, &IdleWorkers::default()).await.unwrap().id
+    engine::create(db, &admitted(draft)).await.id
 }
 
 /// Claims the worker's one task and completes it.

@@ -3,7 +3,7 @@
 use juggernaut::db::queue::QueuePosition;
 use juggernaut::task::Priority;
 
-use crate::queue::{claim_on, execute};
+use crate::engine::{claim_on, execute};
 use crate::support::Database;
 
 /// A thousand old tasks of one type, and of each other one three that came later.

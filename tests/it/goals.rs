@@ -166,7 +166,7 @@ async fn a_lost_task_ends_the_goal_and_a_retry_opens_it_again() {
     let repaired = format!(
         "update governance_tasks set payload = jsonb_set(payload, '{{repository}}', '\"demo/sample\"') where id = '{lost}'"
     );
-    crate::queue::execute(&host.db(), repaired).await;
+    crate::engine::execute(&host.db(), repaired).await;
     let retry = format!("/api/v1/tasks/{}/retry", planner(&created));
     let (status, _, answer) = host.api(Method::POST, &retry, Some(&token), None).await;
     assert_eq!(status, StatusCode::OK, "{answer}");

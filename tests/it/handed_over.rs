@@ -11,7 +11,7 @@ use juggernaut::db::outcomes::Ending;
 use juggernaut::db::queue::{Claim, HandedOver, IdleWorkers};
 use juggernaut::db::request_keys::RequestKey;
 use juggernaut::db::{Db, DbError};
-use juggernaut::task::{NewTask, Risk, TaskId, TaskStatus, Treatment};
+use juggernaut::task::{Risk, TaskStatus, Treatment};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
@@ -21,20 +21,17 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use crate::audit::{agrees, count};
-use crate::queue::{claim, claimant, end, key, row};
-use crate::stale_statistics::engine;
+use crate::engine::{admitted, claim, claimant, end, execute, host_db, key, row};
 use crate::support::{Database, Host, LIMIT, Options, code_task};
 
 /// With a payload and a deadline that the database stores otherwise than they came.
-fn admitted(changes: &Value) -> Admitted {
+fn code(changes: &Value) -> Admitted {
     let mut draft = json!({
         "title": "t", "task_type": "code", "deadline_at": "2999-01-01T00:00:00.123456789Z",
         "payload": { "repository": "demo/sample", "instructions": "do it", "base": "main" },
     });
     draft.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-    let task = NewTask::admit(serde_json::from_value(draft).unwrap()).unwrap();
-    let treatment = Treatment { risk: Risk::Low, risk_reasons: vec![], start_reason: None, policies: vec![] };
-    Admitted { id: TaskId::generate(), task, treatment }
+    admitted(draft)
 }
 
 async fn create(db: &Db, task: &Admitted, idle: &IdleWorkers) -> TaskStatus {
@@ -63,12 +60,12 @@ async fn it_is_as_if_the_worker_had_claimed_it() {
     let criteria = json!([{ "type": "free-text", "text": "it works" }]);
     for meant_for in [Value::Null, json!("executor"), json!("EXECUTOR")] {
         let changes = json!({ "assigned_worker": meant_for, "acceptance_criteria": criteria });
-        assert_eq!(create(&db, &admitted(&changes), &IdleWorkers::default()).await, TaskStatus::Pending);
+        assert_eq!(create(&db, &code(&changes), &IdleWorkers::default()).await, TaskStatus::Pending);
         let (claimed, claimed_key) = claim(&db, "EXECUTOR").await;
         let idle = IdleWorkers::default();
         let mut given = idle.wait(&Arc::new(claimant("EXECUTOR", &["code"])));
         let asked = Instant::now();
-        assert_eq!(create(&db, &admitted(&changes), &idle).await, TaskStatus::InProgress);
+        assert_eq!(create(&db, &code(&changes), &idle).await, TaskStatus::InProgress);
         let HandedOver { claim: handed, asked_at } = given.try_recv().unwrap();
         assert!(asked_at >= asked, "the lease counts from the statement");
         assert_eq!(traces(pool, &handed).await, traces(pool, &claimed).await, "meant for {meant_for}");
@@ -91,21 +88,21 @@ async fn it_is_as_if_the_worker_had_claimed_it() {
 async fn only_what_the_worker_would_have_claimed() {
     let database = Database::create().await;
     let (pool, db) = (database.pool(), database.db());
-    let other = admitted(&json!({}));
+    let other = code(&json!({}));
     assert_eq!(create(&db, &other, &IdleWorkers::default()).await, TaskStatus::Pending);
     let idle = IdleWorkers::default();
     let mut given = idle.wait(&Arc::new(claimant("EXECUTOR", &["code"])));
     let start = |risk, reason: Option<&str>| {
-        let task = admitted(&json!({}));
+        let task = code(&json!({}));
         let start_reason = reason.map(str::to_owned);
         Admitted { treatment: Treatment { risk, start_reason, ..task.treatment }, ..task }
     };
     let large = "x".repeat(20_000);
     for (task, status) in [
-        (admitted(&json!({ "assigned_worker": "EXECUTOR-2" })), TaskStatus::Pending),
-        (admitted(&json!({ "task_type": "research", "payload": {} })), TaskStatus::Pending),
-        (admitted(&json!({ "depends_on": [other.id] })), TaskStatus::Suspended),
-        (admitted(&json!({ "description": large })), TaskStatus::Pending),
+        (code(&json!({ "assigned_worker": "EXECUTOR-2" })), TaskStatus::Pending),
+        (code(&json!({ "task_type": "research", "payload": {} })), TaskStatus::Pending),
+        (code(&json!({ "depends_on": [other.id] })), TaskStatus::Suspended),
+        (code(&json!({ "description": large })), TaskStatus::Pending),
         (start(Risk::Low, Some("somebody looks")), TaskStatus::WaitingApproval),
         // Whatever policy says.
         (start(Risk::Critical, None), TaskStatus::WaitingApproval),
@@ -115,7 +112,7 @@ async fn only_what_the_worker_would_have_claimed() {
     }
     assert_eq!(count(pool, "task_runs").await, 0);
     assert!(idle.leave(&claimant("EXECUTOR", &[]).worker_id), "it still waits");
-    assert_eq!(create(&db, &admitted(&json!({})), &idle).await, TaskStatus::Pending, "nobody waits");
+    assert_eq!(create(&db, &code(&json!({})), &idle).await, TaskStatus::Pending, "nobody waits");
 }
 
 /// Nor does a row that somebody writes by hand begin unapproved.
@@ -138,9 +135,9 @@ async fn the_database_lets_nothing_begin_unapproved() {
 async fn what_is_late_is_not_begun() {
     let database = Database::create().await;
     let db = database.db();
-    assert_eq!(create(&db, &admitted(&json!({})), &IdleWorkers::default()).await, TaskStatus::Pending);
+    assert_eq!(create(&db, &code(&json!({})), &IdleWorkers::default()).await, TaskStatus::Pending);
     let soon = (OffsetDateTime::now_utc() + Duration::from_millis(200)).format(&Rfc3339).unwrap();
-    let late = admitted(&json!({ "deadline_at": soon }));
+    let late = code(&json!({ "deadline_at": soon }));
     tokio::time::sleep(Duration::from_millis(400)).await;
     let idle = IdleWorkers::default();
     let given = idle.wait(&Arc::new(claimant("EXECUTOR", &["code"])));
@@ -155,15 +152,15 @@ async fn what_is_late_is_not_begun() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lock_holds_up_nobody_else() {
     let database = Database::create().await;
-    let db = engine(&database).await;
-    assert_eq!(create(&db, &admitted(&json!({})), &IdleWorkers::default()).await, TaskStatus::Pending);
+    let db = host_db(&database).await;
+    assert_eq!(create(&db, &code(&json!({})), &IdleWorkers::default()).await, TaskStatus::Pending);
     let mut locker = database.pool().begin().await.unwrap();
     sqlx::query("lock table execution_logs in access exclusive mode").execute(&mut *locker).await.unwrap();
     let idle = IdleWorkers::default();
     let given = idle.wait(&Arc::new(claimant("EXECUTOR", &["code"])));
     let creating = tokio::spawn({
         let (db, idle) = (db.clone(), idle.clone());
-        async move { create(&db, &admitted(&json!({})), &idle).await }
+        async move { create(&db, &code(&json!({})), &idle).await }
     });
     // It gives the chain back.
     given.await.unwrap_err();
@@ -184,22 +181,36 @@ async fn where_nothing_is_created_the_worker_hears_of_it() {
     let executor = Arc::new(claimant("EXECUTOR", &["code"]));
     let request = RequestKey { key: "once".to_owned(), request_sha256: [7; 32] };
     let mut given = idle.wait(&executor);
-    db.create_task(&admitted(&json!({})), "tests", Some(&request), &idle).await.unwrap();
+    db.create_task(&code(&json!({})), "tests", Some(&request), &idle).await.unwrap();
     assert!(given.try_recv().is_ok());
     let given = idle.wait(&executor);
-    let repeated = db.create_task(&admitted(&json!({})), "tests", Some(&request), &idle).await;
+    let repeated = db.create_task(&code(&json!({})), "tests", Some(&request), &idle).await;
     assert!(matches!(repeated, Err(DbError::RequestRepeated)), "{repeated:?}");
     given.await.unwrap_err();
     assert!(!idle.leave(&executor.worker_id));
     // What the database refuses of a claim goes the longer way, which makes none.
     let given = idle.wait(&executor);
-    sqlx::query("alter table execution_logs add check (action <> 'task_start') not valid")
-        .execute(database.pool())
-        .await
-        .unwrap();
-    assert_eq!(create(&db, &admitted(&json!({})), &idle).await, TaskStatus::Pending);
+    execute(database.pool(), "alter table execution_logs add check (action <> 'task_start') not valid").await;
+    assert_eq!(create(&db, &code(&json!({})), &idle).await, TaskStatus::Pending);
     given.await.unwrap_err();
     assert_eq!(count(database.pool(), "governance_tasks").await, 2);
+}
+
+/// What it is answered with can not be read, as if it had been lost: the task is there once, and its lease runs out.
+#[tokio::test]
+async fn a_lost_answer_is_no_lost_task() {
+    let database = Database::create().await;
+    let (pool, db) = (database.pool(), database.db());
+    assert_eq!(create(&db, &code(&json!({})), &IdleWorkers::default()).await, TaskStatus::Pending);
+    execute(pool, "alter type evidence_kind add value 'of a newer release'").await;
+    execute(pool, "update task_types set evidence = 'of a newer release' where name = 'code'").await;
+    let idle = IdleWorkers::default();
+    let given = idle.wait(&Arc::new(claimant("EXECUTOR", &["code"])));
+    assert_eq!(create(&db, &code(&json!({})), &idle).await, TaskStatus::InProgress);
+    given.await.unwrap_err();
+    assert_eq!(count(pool, "governance_tasks").await, 2);
+    db.record(vec![Event::new(EventKind::TokenRevoked, "tests", json!({}))]).await.unwrap();
+    agrees(&database).await;
 }
 
 #[tokio::test]
@@ -211,12 +222,12 @@ async fn one_worker_is_given_one_task_at_a_time() {
     let executor = Arc::new(claimant("EXECUTOR", &["code"]));
     // The first transaction of a process begins its chain in the audit log, and takes the longer way.
     let first = idle.wait(&executor);
-    assert_eq!(create(&db, &admitted(&json!({})), &idle).await, TaskStatus::Pending);
+    assert_eq!(create(&db, &code(&json!({})), &idle).await, TaskStatus::Pending);
     first.await.unwrap_err();
     let mut given = idle.wait(&executor);
     let creating = (0..AT_ONCE).map(|_| {
         let (db, idle) = (db.clone(), idle.clone());
-        tokio::spawn(async move { create(&db, &admitted(&json!({})), &idle).await })
+        tokio::spawn(async move { create(&db, &code(&json!({})), &idle).await })
     });
     let mut statuses = Vec::new();
     for created in creating.collect::<Vec<_>>() {

@@ -12,7 +12,7 @@ use juggernaut::db::queue::QueuePosition;
 use juggernaut::task::{Lease, TaskId};
 
 use crate::audit::count;
-use crate::queue::{claim_on, execute, key};
+use crate::engine::{claim_on, execute, key};
 use crate::support::Database;
 
 const ROUNDS: usize = 12;

@@ -22,6 +22,7 @@ mod crash_points;
 mod dependencies;
 mod deploy;
 mod deploy_ends;
+mod engine;
 mod evidence;
 mod executor;
 mod fairness;

@@ -23,8 +23,8 @@ use uuid::Uuid;
 use crate::approval_people::person;
 use crate::approval_races::request;
 use crate::audit::{agrees, is_true};
+use crate::engine::{self, batch, execute, store};
 use crate::model::{End, Model, Op, Outcome, Who};
-use crate::queue::{self, batch, execute, store};
 use crate::support::Database;
 
 /// No lease runs out by itself here.
@@ -141,14 +141,9 @@ impl<'a> Real<'a> {
     async fn claim(&mut self, model: &Model, worker: usize) -> Outcome {
         let worker_id = WorkerId(self.workers[worker].clone());
         let claimant = Claimant {
-            worker_id: worker_id.clone(),
             worker_type: self.worker_type.clone(),
-            task_types: vec!["code".to_owned()],
             lease: LEASE,
-            role: "executor".to_owned(),
-            component_sha256: [0; 32],
-            manifest_sha256: [0; 32],
-            versions_sha256: [0; 32],
+            ..engine::claimant(&worker_id.0, &["code"])
         };
         let claims = self.db.claim_tasks(&claimant, 2, &mut QueuePosition::default()).await.unwrap();
         let Some(claim) = claims.first() else { return Outcome::Refused };
@@ -199,7 +194,7 @@ impl<'a> Real<'a> {
             }
             End::Release => Ending::Released { reason: reason() },
         };
-        match queue::end(self.db, &key, &Batch::default(), &ending).await {
+        match engine::end(self.db, &key, &Batch::default(), &ending).await {
             Ok(()) => Outcome::Done,
             Err(DbError::LeaseLost) => Outcome::LeaseLost,
             Err(_) => Outcome::Refused,

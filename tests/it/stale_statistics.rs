@@ -3,17 +3,15 @@
 
 use std::time::{Duration, Instant};
 
-use juggernaut::config::DatabaseConfig;
 use juggernaut::db::Db;
 use juggernaut::db::commit::Write;
 use juggernaut::db::journal::Batch;
 use juggernaut::db::outcomes::Ending;
 use juggernaut::db::queue::{Claim, QueuePosition};
 use juggernaut::task::{Lease, TaskId};
-use secrecy::SecretString;
 use sqlx::PgPool;
 
-use crate::queue::{claim_on, execute, key};
+use crate::engine::{claim_on, execute, host_db, key};
 use crate::support::Database;
 
 const PENDING: u32 = 20_000;
@@ -37,11 +35,6 @@ async fn flooded() -> Database {
     );
     execute(database.pool(), load).await;
     database
-}
-
-/// With connections as the host has them.
-pub(crate) async fn engine(database: &Database) -> Db {
-    Db::connect(&DatabaseConfig { url: SecretString::from(database.url()) }).await.unwrap()
 }
 
 /// Entries of the queue's indexes that were read so far. A connection counts for certain what it has done when it ends.
@@ -73,16 +66,16 @@ async fn statements_of_the_engine_read_what_they_are_about() {
     let database = flooded().await;
     let pool = database.pool();
     let before = entries_read(pool).await;
-    let claims = claim_all(&engine(&database).await).await;
+    let claims = claim_all(&host_db(&database).await).await;
     let claimed = entries_read(pool).await;
     let held: Vec<(TaskId, Lease)> = claims.iter().map(|claim| (claim.task.id, claim.lease)).collect();
-    let (db, few) = (engine(&database).await, &held[..GROUP]);
+    let (db, few) = (host_db(&database).await, &held[..GROUP]);
     for _ in 0..10 {
         assert_eq!(db.renew_leases(few, Duration::from_mins(1)).await.unwrap().extended.len(), GROUP);
         assert_eq!(db.held_leases(few).await.unwrap().len(), GROUP);
     }
     let renewed = entries_read(pool).await;
-    let db = engine(&database).await;
+    let db = host_db(&database).await;
     let ending = Ending::Failed { reason: "over".to_owned() };
     let ended = &claims[..10 * GROUP];
     for group in ended.chunks(GROUP) {

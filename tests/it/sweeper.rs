@@ -10,7 +10,7 @@ use juggernaut::db::{Db, DbError};
 use juggernaut::task::Lease;
 
 use crate::audit::{agrees, count};
-use crate::queue::{claim_on, execute};
+use crate::engine::{claim_on, execute};
 use crate::support::Database;
 
 /// More than two statements take.

@@ -3,7 +3,7 @@
 use juggernaut::db::tokens::{Maker, TokenRole};
 
 use crate::audit::{audit, count, is_false, is_true, quick, settled, tamper};
-use crate::queue::{claim, execute};
+use crate::engine::{claim, execute};
 use crate::support::{AUDIT_KEY, Database, Host, LIMIT, code_task};
 
 const OTHER_KEY: &str = "00000000000000000000000000000000000000000000000000000000000000ff";
